@@ -1,1 +1,7 @@
-export {};
+export {
+  type LocalServer,
+  LocalServerError,
+  type LocalServerErrorCode,
+  type ServerExit,
+} from './local-server.ts';
+export { type PostgresServerOptions, startPostgres } from './postgres-server.ts';
