@@ -1,1 +1,47 @@
-export {};
+export { type ApiKey, ApiKeyRing, readApiKeys } from './api-keys.ts';
+export { type ExposureRule, findExposureProblem, isLoopback } from './bind-rule.ts';
+export { ByteBudget, type ByteReservation } from './byte-budget.ts';
+export { type CommonConfig, readCommonConfig } from './config.ts';
+export { ConfigError, type ConfigIssue } from './config-error.ts';
+export { type Environment, EnvReader, type NumberRange, type UrlRule } from './env-reader.ts';
+export { createHttpServer, type HttpServer, type HttpServerOptions } from './http-server.ts';
+export { InFlightTracker } from './in-flight-tracker.ts';
+export {
+  createLogger,
+  describeError,
+  type LogFields,
+  type Logger,
+  type LoggerOptions,
+  type LogLevel,
+  logLevels,
+} from './logger.ts';
+export {
+  type Counter,
+  createMetrics,
+  durationBucketsMs,
+  type Gauge,
+  type Histogram,
+  type MetricOptions,
+  Metrics,
+} from './metrics.ts';
+export {
+  type Problem,
+  ProblemError,
+  type ProblemFacts,
+  problem,
+  problemOf,
+  retryAfterOf,
+} from './problem.ts';
+export {
+  type CheckReport,
+  Readiness,
+  type ReadinessCheck,
+  type ReadinessOptions,
+  type ReadinessReport,
+} from './readiness.ts';
+export {
+  type RunningService,
+  type RunServiceOptions,
+  runService,
+  type ServiceContext,
+} from './run-service.ts';

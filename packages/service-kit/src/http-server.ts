@@ -1,0 +1,182 @@
+/**
+ * The HTTP side that all services have in common. Routes need an API key unless they say
+ * `config: { public: true }`; every answer to a failure is a problem document.
+ */
+import { AppError } from '@tracelake/domain';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { type ApiKey, ApiKeyRing } from './api-keys.ts';
+import { findExposureProblem } from './bind-rule.ts';
+import { createClientErrorHandler, OpenReplies } from './client-error.ts';
+import { registerHttpMetrics } from './http-metrics.ts';
+import { InFlightTracker } from './in-flight-tracker.ts';
+import type { Logger } from './logger.ts';
+import type { Metrics } from './metrics.ts';
+import { registerOperationRoutes } from './operation-routes.ts';
+import { type Problem, ProblemError, problemOf } from './problem.ts';
+import { replyWithProblem } from './problem-reply.ts';
+import { Readiness, type ReadinessCheck } from './readiness.ts';
+import { RouteTable } from './route-table.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Answered without an API key. */
+    public?: boolean;
+  }
+  interface FastifyRequest {
+    /** The name of the API key the request came with; empty when none is needed. */
+    apiKeyName: string;
+  }
+}
+
+export interface HttpServerOptions {
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** By dependency name, as `/readyz` shows it. */
+  readonly checks: Readonly<Record<string, ReadinessCheck>>;
+  readonly apiKeys: readonly ApiKey[];
+  readonly allowAnonymous: boolean;
+  readonly bind: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly healthCheckTimeoutMs: number;
+  /** How long a client may take to send a whole request. */
+  readonly requestTimeoutS: number;
+  /** The service's own mapping of errors; undefined leaves the error to the common one. */
+  readonly problemOf?: (error: unknown) => Problem | undefined;
+}
+
+/** A fastify server with the common routes; register the service's own on `app` before `listen()`. */
+export interface HttpServer extends AsyncDisposable {
+  readonly app: FastifyInstance;
+  readonly readiness: Readiness;
+  readonly inFlight: InFlightTracker;
+  /** Starts to listen and returns the base URL, such as `http://127.0.0.1:4318`. */
+  listen(): Promise<string>;
+  /** Turns readiness off; requests are still served. */
+  beginDrain(): void;
+  /** Stops accepting, serves what is under way, then closes. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Errors: throws `service-kit.exposed-without-keys` for a bind address that needs keys and has none. */
+export function createHttpServer(options: HttpServerOptions): HttpServer {
+  refuseExposure(options);
+  const readiness = new Readiness({
+    checks: options.checks,
+    checkTimeoutMs: options.healthCheckTimeoutMs,
+  });
+  const inFlight = new InFlightTracker();
+  const openReplies = new OpenReplies();
+  const app = fastify({
+    logger: false,
+    requestTimeout: options.requestTimeoutS * 1000,
+    forceCloseConnections: 'idle',
+    clientErrorHandler: createClientErrorHandler(openReplies),
+    frameworkErrors: (error, request, reply) => {
+      replyWithProblem({
+        error,
+        problem: problemOf(error),
+        request,
+        reply,
+        logger: options.logger,
+      });
+    },
+  }) as unknown as FastifyInstance;
+  const routes = new RouteTable();
+  app.addHook('onRoute', (route) => routes.add(route.method, route.url));
+  app.decorateRequest('apiKeyName', '');
+  openReplies.register(app);
+  registerHttpMetrics(app, { metrics: options.metrics, inFlight });
+  registerApiKeyCheck(app, options.apiKeys);
+  registerConnectionRules(app, readiness);
+  registerErrorAnswers(app, options, routes);
+  registerOperationRoutes(app, { readiness, metrics: options.metrics });
+  return {
+    app,
+    readiness,
+    inFlight,
+    listen: () => listen(app, options),
+    beginDrain: () => readiness.beginDrain(),
+    async [Symbol.asyncDispose]() {
+      readiness.beginDrain();
+      await app.close();
+    },
+  };
+}
+
+function refuseExposure({ bind, apiKeys, allowAnonymous }: HttpServerOptions): void {
+  const hasApiKeys = apiKeys.length > 0;
+  const exposure = findExposureProblem({ bind, hasApiKeys, allowAnonymous });
+  if (exposure !== undefined) throw new AppError('service-kit.exposed-without-keys', exposure);
+}
+
+async function listen(app: FastifyInstance, options: HttpServerOptions): Promise<string> {
+  try {
+    return await app.listen({ host: options.bind, port: options.port });
+  } catch (error) {
+    const reason = (error as { code?: unknown }).code;
+    throw new AppError(
+      'service-kit.cannot-listen',
+      `cannot listen on ${options.bind}:${options.port}: ` +
+        (reason === 'EADDRINUSE' ? 'another program has the port' : String(reason ?? error)),
+      { cause: error },
+    );
+  }
+}
+
+function registerApiKeyCheck(app: FastifyInstance, apiKeys: readonly ApiKey[]): void {
+  const ring = new ApiKeyRing(apiKeys);
+  if (ring.isEmpty) return;
+  app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
+    if (request.is404 || request.routeOptions.config.public === true) return;
+    const holder = ring.findHolderOfHeader(request.headers.authorization);
+    if (holder === undefined) {
+      reply.header('www-authenticate', 'Bearer');
+      throw new ProblemError({
+        code: 'unauthorized',
+        status: 401,
+        detail:
+          'this route needs "Authorization: Bearer <key>" with one of the configured API keys',
+      });
+    }
+    request.apiKeyName = holder;
+  });
+}
+
+function registerConnectionRules(app: FastifyInstance, readiness: Readiness): void {
+  app.addHook('onSend', async (request, reply) => {
+    // A body nobody reads would have to be received and thrown away before the next request.
+    if (readiness.isDraining || hasUnreadBody(request)) reply.header('connection', 'close');
+  });
+}
+
+function hasUnreadBody(request: FastifyRequest): boolean {
+  if (request.raw.complete) return false;
+  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+  return encoding !== undefined || (length !== undefined && length !== '0');
+}
+
+function registerErrorAnswers(
+  app: FastifyInstance,
+  options: HttpServerOptions,
+  routes: RouteTable,
+): void {
+  const { logger } = options;
+  const answer = (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
+    const problem = options.problemOf?.(error) ?? problemOf(error);
+    return replyWithProblem({ error, problem, request, reply, logger });
+  };
+  app.setErrorHandler(answer);
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = routes.methodsOf(path);
+    if (allowed.length > 0) {
+      reply.header('allow', allowed.join(', '));
+      const detail = `${path} takes ${allowed.join(', ')}, not ${request.method}`;
+      const error = new ProblemError({ code: 'method-not-allowed', status: 405, detail });
+      return answer(error, request, reply);
+    }
+    const detail = 'there is nothing under this path; the README of the service lists its routes';
+    return answer(new ProblemError({ code: 'not-found', status: 404, detail }), request, reply);
+  });
+}
