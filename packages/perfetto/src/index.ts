@@ -1,1 +1,25 @@
-export {};
+export {
+  defaultInternLimits,
+  InternedScope,
+  type InternLimits,
+  type SliceScope,
+} from './interning.ts';
+export { ConcurrentLanes, type LaneEnd, type LaneSpan } from './lanes/concurrent-lanes.ts';
+export type { SpanKey } from './lanes/open-span-heap.ts';
+export { type ThreadLaneSpan, ThreadLanes } from './lanes/thread-lanes.ts';
+export {
+  type NamedTrack,
+  type ProcessTrack,
+  type ThreadTrack,
+  TraceWriter,
+  type Track,
+} from './trace-writer.ts';
+export {
+  assignThreadIds,
+  pidOf,
+  shortProgramName,
+  type TextHash,
+  type ThreadIdentity,
+  type ThreadIdentitySource,
+  TrackUuids,
+} from './track-identity.ts';
