@@ -85,6 +85,20 @@ test('readyz names the dependency that fails and the one that hangs, in bounded 
   }
 });
 
+test('a failing dependency that the service can do without is named and leaves it ready', async () => {
+  const nats = async () => {
+    throw new Error('connection refused');
+  };
+  await using server = makeServer({
+    checks: { postgres: async () => {} },
+    optionalChecks: { nats },
+  });
+  const response = await fetch(`${await server.listen()}/readyz`);
+  assert.equal(response.status, 200);
+  const report = (await response.json()) as { status: string; failing: string[] };
+  assert.deepEqual([report.status, report.failing], ['degraded', ['nats']]);
+});
+
 test('a draining service is not ready but still answers', async () => {
   await using server = makeServer();
   const url = await server.listen();

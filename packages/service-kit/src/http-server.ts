@@ -33,6 +33,8 @@ export interface HttpServerOptions {
   readonly metrics: Metrics;
   /** By dependency name, as `/readyz` shows it. */
   readonly checks: Readonly<Record<string, ReadinessCheck>>;
+  /** Dependencies the service can do without for a while: `/readyz` names them and stays 200. */
+  readonly optionalChecks?: Readonly<Record<string, ReadinessCheck>>;
   readonly apiKeys: readonly ApiKey[];
   readonly allowAnonymous: boolean;
   readonly bind: string;
@@ -63,6 +65,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   refuseExposure(options);
   const readiness = new Readiness({
     checks: options.checks,
+    ...(options.optionalChecks === undefined ? {} : { optionalChecks: options.optionalChecks }),
     checkTimeoutMs: options.healthCheckTimeoutMs,
   });
   const inFlight = new InFlightTracker();

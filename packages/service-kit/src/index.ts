@@ -38,6 +38,7 @@ export {
   type ReadinessCheck,
   type ReadinessOptions,
   type ReadinessReport,
+  takesWork,
 } from './readiness.ts';
 export {
   type RunningService,

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Metrics } from './metrics.ts';
-import type { Readiness } from './readiness.ts';
+import { type Readiness, takesWork } from './readiness.ts';
 
 export interface OperationRoutesOptions {
   readonly readiness: Readiness;
@@ -17,7 +17,7 @@ export function registerOperationRoutes(
   app.get('/readyz', { config }, async (_, reply) => {
     const report = await readiness.check();
     return reply
-      .code(report.status === 'ready' ? 200 : 503)
+      .code(takesWork(report) ? 200 : 503)
       .header('cache-control', 'no-store')
       .send(report);
   });

@@ -10,16 +10,24 @@ export interface CheckReport {
 }
 
 export interface ReadinessReport {
-  readonly status: 'ready' | 'not-ready' | 'draining';
-  /** Names of the checks that failed. */
+  /** `degraded`: only dependencies fail that the service can do without for a while. */
+  readonly status: 'ready' | 'degraded' | 'not-ready' | 'draining';
+  /** Names of the checks that failed, optional ones included. */
   readonly failing: readonly string[];
   readonly checks: Readonly<Record<string, CheckReport>>;
 }
 
 export interface ReadinessOptions {
   readonly checks: Readonly<Record<string, ReadinessCheck>>;
+  /** Dependencies that the service can do without for a while: named when they fail, still ready. */
+  readonly optionalChecks?: Readonly<Record<string, ReadinessCheck>>;
   /** How long one check may take before it counts as failed. */
   readonly checkTimeoutMs: number;
+}
+
+/** Whether a service with this report can take work. */
+export function takesWork(report: ReadinessReport): boolean {
+  return report.status === 'ready' || report.status === 'degraded';
 }
 
 /**
@@ -27,13 +35,17 @@ export interface ReadinessOptions {
  * that hangs is not started again before it ends: probes never pile up on a sick dependency.
  */
 export class Readiness {
-  readonly #options: ReadinessOptions;
+  readonly #checks: Readonly<Record<string, ReadinessCheck>>;
+  readonly #required: ReadonlySet<string>;
+  readonly #checkTimeoutMs: number;
   readonly #running = new Map<string, Promise<void>>();
   #isDraining = false;
   #report: Promise<ReadinessReport> | undefined;
 
   constructor(options: ReadinessOptions) {
-    this.#options = options;
+    this.#checks = { ...options.checks, ...options.optionalChecks };
+    this.#required = new Set(Object.keys(options.checks));
+    this.#checkTimeoutMs = options.checkTimeoutMs;
   }
 
   /** From here on the answer is `draining`, whatever the dependencies say. */
@@ -53,17 +65,26 @@ export class Readiness {
   }
 
   async #checkAll(): Promise<ReadinessReport> {
-    const names = Object.keys(this.#options.checks);
+    const names = Object.keys(this.#checks);
     const reports = await Promise.all(names.map((name) => this.#checkOne(name)));
     const checks = Object.fromEntries(names.map((name, index) => [name, reports[index]]));
     const failing = names.filter((_, index) => reports[index]?.status === 'failed');
-    const status = this.#isDraining ? 'draining' : failing.length === 0 ? 'ready' : 'not-ready';
-    return { status, failing, checks: checks as Record<string, CheckReport> };
+    return {
+      status: this.#statusOf(failing),
+      failing,
+      checks: checks as Record<string, CheckReport>,
+    };
+  }
+
+  #statusOf(failing: readonly string[]): ReadinessReport['status'] {
+    if (this.#isDraining) return 'draining';
+    if (failing.length === 0) return 'ready';
+    return failing.some((name) => this.#required.has(name)) ? 'not-ready' : 'degraded';
   }
 
   async #checkOne(name: string): Promise<CheckReport> {
     const startedMs = performance.now();
-    const timeoutMs = this.#options.checkTimeoutMs;
+    const timeoutMs = this.#checkTimeoutMs;
     const deadline = AbortSignal.timeout(timeoutMs);
     let check = this.#running.get(name);
     if (check === undefined) {
@@ -81,7 +102,7 @@ export class Readiness {
 
   async #start(name: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.#options.checks[name]?.(signal);
+      await this.#checks[name]?.(signal);
     } finally {
       this.#running.delete(name);
     }
