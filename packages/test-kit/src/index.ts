@@ -1,4 +1,13 @@
+export {
+  type CsvTable,
+  fixtureCases,
+  fixtureDirectory,
+  type IngestRequest,
+  loadFixture,
+  type NativeFixture,
+} from './fixtures.ts';
 export { startTestPostgres, type TestPostgres } from './postgres-fixture.ts';
+export { type SeededRandom, seededRandom } from './seeded-random.ts';
 export {
   type DecodedSlice,
   type DecodedTrace,

@@ -1,0 +1,178 @@
+import {
+  type BlockDecodeInput,
+  countPlanned,
+  EventIdColumn,
+  type OpenBlock,
+  openBlock,
+  planOccurringTypes,
+} from './block-decoding.ts';
+import { readEncodedString, readRawString } from './encoded-string.ts';
+import { type LogEventPlan, planLogEvent } from './log-event-plan.ts';
+import { NO_PROPERTIES_JSON, PropertySets } from './property-sets.ts';
+import { failRecord } from './record-framing.ts';
+import { DependencyTextCodes, StringInterner } from './string-interner.ts';
+
+/** Log events of a block, one row each, in the order they were recorded. Texts are codes into `strings`. */
+export interface LogBlockColumns {
+  readonly count: number;
+  readonly eventIds: BigInt64Array;
+  /** Absolute ticks of the producer's clock. */
+  readonly ticks: BigInt64Array;
+  /** 1 fatal, 2 error, 3 warning, 4 info, 5 debug, 6 trace. */
+  readonly level: Int32Array;
+  readonly target: Uint32Array;
+  readonly msg: Uint32Array;
+  /** Canonical JSON objects of texts: keys sorted, `{}` when there are none. */
+  readonly properties: Uint32Array;
+  /** Each text is there once. */
+  readonly strings: string[];
+  /** Records of types this version does not know; they take event ids all the same. */
+  readonly skippedEvents: number;
+}
+
+const LEVEL_BY_WORD: ReadonlyMap<string, number> = new Map([
+  ['fatal', 1],
+  ['error', 2],
+  ['warning', 3],
+  ['info', 4],
+  ['debug', 5],
+  ['trace', 6],
+]);
+
+/**
+ * Decodes a block of a `log` stream into columns.
+ *
+ * Errors: `TransitDecodeError`: `transit.truncated`, `transit.bad-lz4`, `transit.bad-metadata`,
+ * `transit.bad-record`, `transit.too-large`.
+ */
+export function decodeLogBlock(input: BlockDecodeInput): LogBlockColumns {
+  const block = openBlock(input);
+  const plans = planOccurringTypes(block, (type) => planLogEvent(block.objects, type));
+  const decoder = new LogDecoder(block, input, countPlanned(block, plans));
+  const { bytes, view, layout } = block.objects;
+  let position = 0;
+  for (let record = 0; position < bytes.length; record += 1) {
+    const type = view.getUint8(position);
+    let size = layout.sizes[type] ?? 0;
+    position += 1;
+    if (size === 0) {
+      size = view.getUint32(position, true);
+      position += 4;
+    }
+    const plan = plans[type];
+    if (plan !== undefined) decoder.decodeEvent(plan, record, position, position + size);
+    position += size;
+  }
+  return decoder.finish();
+}
+
+class LogDecoder {
+  readonly #block: OpenBlock;
+  readonly #interner = new StringInterner();
+  readonly #textCodes: DependencyTextCodes;
+  readonly #propertySets: PropertySets;
+  readonly #noProperties = this.#interner.codeOf(NO_PROPERTIES_JSON);
+  readonly #targetPlusOneByDescription: Uint32Array;
+  readonly #levelByDescription: Uint32Array;
+  readonly #eventIds: EventIdColumn;
+  readonly #ticks: BigInt64Array;
+  readonly #level: Int32Array;
+  readonly #target: Uint32Array;
+  readonly #msg: Uint32Array;
+  readonly #properties: Uint32Array;
+  #row = 0;
+
+  constructor(block: OpenBlock, input: BlockDecodeInput, count: number) {
+    const { dependencies } = block;
+    this.#block = block;
+    this.#textCodes = new DependencyTextCodes(dependencies, this.#interner);
+    this.#propertySets = new PropertySets(
+      dependencies,
+      this.#interner,
+      input.limits.decompressedBytesMax,
+    );
+    this.#targetPlusOneByDescription = new Uint32Array(dependencies.count);
+    this.#levelByDescription = new Uint32Array(dependencies.count);
+    this.#eventIds = new EventIdColumn(count, input.objectOffset);
+    this.#ticks = new BigInt64Array(count);
+    this.#level = new Int32Array(count);
+    this.#target = new Uint32Array(count);
+    this.#msg = new Uint32Array(count);
+    this.#properties = new Uint32Array(count).fill(this.#noProperties);
+  }
+
+  decodeEvent(plan: LogEventPlan, record: number, start: number, end: number): void {
+    const { objects, dependencies } = this.#block;
+    if (end - start < plan.sizeMin) failRecord(objects, start, 'a log event is cut short');
+    const row = this.#row;
+    this.#row += 1;
+    this.#eventIds.set(row, record);
+    this.#ticks[row] = objects.view.getBigInt64(start + plan.timeOffset, true);
+    if (plan.descriptionOffset >= 0) {
+      const description = dependencies.resolve(objects, start + plan.descriptionOffset);
+      this.#target[row] = this.#targetOf(description);
+      this.#level[row] = this.#levelByDescription[description] ?? 0;
+      if (plan.messageForm === 'description')
+        this.#msg[row] = this.#interner.codeOf(dependencies.memberText(description, 'fmt_str'));
+    } else {
+      this.#level[row] = plan.isLevelByte
+        ? objects.view.getUint8(start + plan.levelOffset)
+        : objects.view.getUint32(start + plan.levelOffset, true);
+      this.#target[row] = this.#referencedText(start + plan.targetOffset);
+    }
+    if (plan.messageForm !== 'description') this.#msg[row] = this.#messageOf(plan, start, end);
+    if (plan.propertiesOffset >= 0) this.#decodeProperties(plan, row, start);
+    for (const offset of plan.otherReferenceOffsets) dependencies.resolve(objects, start + offset);
+  }
+
+  finish(): LogBlockColumns {
+    return {
+      count: this.#row,
+      eventIds: this.#eventIds.values,
+      ticks: this.#ticks,
+      level: this.#level,
+      target: this.#target,
+      msg: this.#msg,
+      properties: this.#properties,
+      strings: this.#interner.strings,
+      skippedEvents: this.#block.counts.total - this.#row,
+    };
+  }
+
+  #targetOf(description: number): number {
+    const known = this.#targetPlusOneByDescription[description] ?? 0;
+    if (known !== 0) return known - 1;
+    const { dependencies } = this.#block;
+    const target = this.#interner.codeOf(dependencies.memberText(description, 'target'));
+    this.#levelByDescription[description] = dependencies.memberU32(description, 'level');
+    this.#targetPlusOneByDescription[description] = target + 1;
+    return target;
+  }
+
+  #messageOf(plan: LogEventPlan, start: number, end: number): number {
+    const { objects } = this.#block;
+    const at = start + plan.messageOffset;
+    if (plan.messageForm === 'reference') return this.#referencedText(at);
+    const read = plan.messageForm === 'raw' ? readRawString : readEncodedString;
+    return this.#interner.codeOf(read(objects, at, end));
+  }
+
+  #referencedText(offset: number): number {
+    return this.#textCodes.codeOf(this.#block.dependencies.resolve(this.#block.objects, offset));
+  }
+
+  #decodeProperties(plan: LogEventPlan, row: number, start: number): void {
+    const { objects, dependencies } = this.#block;
+    const set = this.#propertySets.setOf(
+      dependencies.resolve(objects, start + plan.propertiesOffset),
+    );
+    this.#properties[row] = set.jsonCode;
+    if (!plan.isOverridden) return;
+    if (set.target !== undefined) this.#target[row] = this.#interner.codeOf(set.target);
+    if (set.level === undefined) return;
+    const level = LEVEL_BY_WORD.get(set.level);
+    if (level === undefined)
+      failRecord(objects, start, 'the property "level" is not the name of a level');
+    this.#level[row] = level;
+  }
+}

@@ -1,0 +1,207 @@
+import {
+  type BlockDecodeInput,
+  countPlanned,
+  EventIdColumn,
+  MemberFinder,
+  type OpenBlock,
+  openBlock,
+  planOccurringTypes,
+} from './block-decoding.ts';
+import { NO_PROPERTIES_JSON, PropertySets } from './property-sets.ts';
+import { failRecord, type TransitBuffer } from './record-framing.ts';
+import type { TypeLayout } from './record-layout.ts';
+import { StringInterner } from './string-interner.ts';
+
+/** Metric events of a block, one row each, in the order they were recorded. Texts are codes into `strings`. */
+export interface MetricBlockColumns {
+  readonly count: number;
+  readonly eventIds: BigInt64Array;
+  /** Absolute ticks of the producer's clock. */
+  readonly ticks: BigInt64Array;
+  readonly target: Uint32Array;
+  readonly name: Uint32Array;
+  readonly unit: Uint32Array;
+  /** Canonical JSON objects of texts: keys sorted, `{}` when there are none. */
+  readonly properties: Uint32Array;
+  readonly value: Float64Array;
+  /** Each text is there once. */
+  readonly strings: string[];
+  /** Records of types this version does not know; they take event ids all the same. */
+  readonly skippedEvents: number;
+}
+
+export interface MetricBlockDecodeInput extends BlockDecodeInput {
+  /** Ticks per second, for integer metrics in the unit `ticks`, which become seconds. */
+  readonly frequencyHz: number;
+}
+
+/** Offsets are bytes from the start of the instance; -1: the event has no properties. */
+interface MetricEventPlan {
+  readonly descriptionOffset: number;
+  readonly timeOffset: number;
+  readonly valueOffset: number;
+  readonly isInteger: boolean;
+  readonly propertiesOffset: number;
+  readonly otherReferenceOffsets: readonly number[];
+}
+
+interface MetricDescription {
+  readonly target: number;
+  readonly name: number;
+  readonly unit: number;
+}
+
+const INTEGER_TYPES: ReadonlyMap<string, boolean> = new Map([
+  ['IntegerMetricEvent', true],
+  ['FloatMetricEvent', false],
+  ['TaggedIntegerMetricEvent', true],
+  ['TaggedFloatMetricEvent', false],
+]);
+
+/**
+ * Decodes a block of a `metrics` stream into columns.
+ *
+ * Errors: `TransitDecodeError`: the codes of `decodeLogBlock`; `transit.bad-record` too when a metric in ticks
+ * meets a frequency that is not positive.
+ * Source: rust/analytics/src/measure.rs of the reference.
+ */
+export function decodeMetricBlock(input: MetricBlockDecodeInput): MetricBlockColumns {
+  const block = openBlock(input);
+  const plans = planOccurringTypes(block, (type) => planMetricEvent(block.objects, type));
+  const decoder = new MetricDecoder(block, input, countPlanned(block, plans));
+  const { bytes, view, layout } = block.objects;
+  let position = 0;
+  for (let record = 0; position < bytes.length; record += 1) {
+    const type = view.getUint8(position);
+    let size = layout.sizes[type] ?? 0;
+    position += 1;
+    if (size === 0) {
+      size = view.getUint32(position, true);
+      position += 4;
+    }
+    const plan = plans[type];
+    if (plan !== undefined) decoder.decodeEvent(plan, record, position);
+    position += size;
+  }
+  return decoder.finish();
+}
+
+function planMetricEvent(buffer: TransitBuffer, type: TypeLayout): MetricEventPlan | undefined {
+  const isInteger = INTEGER_TYPES.get(type.name);
+  if (isInteger === undefined) return undefined;
+  const finder = new MemberFinder(buffer, type);
+  const plan = {
+    descriptionOffset: finder.referenceOffset('desc'),
+    timeOffset: finder.int64Offset('time'),
+    valueOffset: isInteger ? finder.int64Offset('value') : finder.float64Offset('value'),
+    isInteger,
+    propertiesOffset: type.name.startsWith('Tagged') ? finder.referenceOffset('properties') : -1,
+  };
+  return { ...plan, otherReferenceOffsets: finder.otherReferenceOffsets() };
+}
+
+class MetricDecoder {
+  readonly #block: OpenBlock;
+  readonly #frequencyHz: number;
+  readonly #interner = new StringInterner();
+  readonly #propertySets: PropertySets;
+  readonly #descriptions: (MetricDescription | undefined)[] = [];
+  readonly #ticksUnit = this.#interner.codeOf('ticks');
+  readonly #secondsUnit = this.#interner.codeOf('seconds');
+  readonly #eventIds: EventIdColumn;
+  readonly #ticks: BigInt64Array;
+  readonly #target: Uint32Array;
+  readonly #name: Uint32Array;
+  readonly #unit: Uint32Array;
+  readonly #properties: Uint32Array;
+  readonly #value: Float64Array;
+  #row = 0;
+
+  constructor(block: OpenBlock, input: MetricBlockDecodeInput, count: number) {
+    this.#block = block;
+    this.#frequencyHz = input.frequencyHz;
+    this.#propertySets = new PropertySets(
+      block.dependencies,
+      this.#interner,
+      input.limits.decompressedBytesMax,
+    );
+    this.#eventIds = new EventIdColumn(count, input.objectOffset);
+    this.#ticks = new BigInt64Array(count);
+    this.#target = new Uint32Array(count);
+    this.#name = new Uint32Array(count);
+    this.#unit = new Uint32Array(count);
+    this.#properties = new Uint32Array(count).fill(this.#interner.codeOf(NO_PROPERTIES_JSON));
+    this.#value = new Float64Array(count);
+  }
+
+  decodeEvent(plan: MetricEventPlan, record: number, start: number): void {
+    const { objects, dependencies } = this.#block;
+    const row = this.#row;
+    this.#row += 1;
+    this.#eventIds.set(row, record);
+    this.#ticks[row] = objects.view.getBigInt64(start + plan.timeOffset, true);
+    const description = this.#descriptionOf(
+      dependencies.resolve(objects, start + plan.descriptionOffset),
+    );
+    this.#target[row] = description.target;
+    this.#name[row] = description.name;
+    this.#unit[row] = description.unit;
+    if (plan.propertiesOffset >= 0) this.#decodeProperties(row, start + plan.propertiesOffset);
+    for (const offset of plan.otherReferenceOffsets) dependencies.resolve(objects, start + offset);
+    const valueOffset = start + plan.valueOffset;
+    if (!plan.isInteger) this.#value[row] = objects.view.getFloat64(valueOffset, true);
+    else this.#decodeInteger(row, valueOffset);
+  }
+
+  finish(): MetricBlockColumns {
+    return {
+      count: this.#row,
+      eventIds: this.#eventIds.values,
+      ticks: this.#ticks,
+      target: this.#target,
+      name: this.#name,
+      unit: this.#unit,
+      properties: this.#properties,
+      value: this.#value,
+      strings: this.#interner.strings,
+      skippedEvents: this.#block.counts.total - this.#row,
+    };
+  }
+
+  #descriptionOf(dependency: number): MetricDescription {
+    const known = this.#descriptions[dependency];
+    if (known !== undefined) return known;
+    const { dependencies } = this.#block;
+    const description = {
+      target: this.#interner.codeOf(dependencies.memberText(dependency, 'target')),
+      name: this.#interner.codeOf(dependencies.memberText(dependency, 'name')),
+      unit: this.#interner.codeOf(dependencies.memberText(dependency, 'unit')),
+    };
+    this.#descriptions[dependency] = description;
+    return description;
+  }
+
+  #decodeProperties(row: number, offset: number): void {
+    const { objects, dependencies } = this.#block;
+    const set = this.#propertySets.setOf(dependencies.resolve(objects, offset));
+    this.#properties[row] = set.jsonCode;
+    if (set.target !== undefined) this.#target[row] = this.#interner.codeOf(set.target);
+    if (set.name !== undefined) this.#name[row] = this.#interner.codeOf(set.name);
+    if (set.unit !== undefined) this.#unit[row] = this.#interner.codeOf(set.unit);
+  }
+
+  /** Integers are unsigned, except that a time in ticks is read as signed and becomes seconds. */
+  #decodeInteger(row: number, offset: number): void {
+    const { view } = this.#block.objects;
+    const low = view.getUint32(offset, true);
+    if (this.#unit[row] !== this.#ticksUnit) {
+      this.#value[row] = view.getUint32(offset + 4, true) * 0x1_0000_0000 + low;
+      return;
+    }
+    if (!(this.#frequencyHz > 0))
+      failRecord(this.#block.objects, offset, 'a metric in ticks needs a positive frequency');
+    const ticks = view.getInt32(offset + 4, true) * 0x1_0000_0000 + low;
+    this.#value[row] = (ticks * (1000 / this.#frequencyHz)) / 1000;
+    this.#unit[row] = this.#secondsUnit;
+  }
+}
