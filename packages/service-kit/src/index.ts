@@ -46,3 +46,4 @@ export {
   runService,
   type ServiceContext,
 } from './run-service.ts';
+export { type DependencyWait, waitForDependency } from './wait-for-dependency.ts';
