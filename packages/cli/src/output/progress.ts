@@ -1,0 +1,54 @@
+import { formatBytes, formatDuration } from './quantity.ts';
+
+export interface ProgressOptions {
+  readonly stream: NodeJS.WritableStream & { readonly isTTY?: boolean };
+  /** What else is known from the start, such as the number of blocks. */
+  readonly facts: string;
+  readonly nowMs?: () => number;
+}
+
+const terminalIntervalMs = 200;
+const plainIntervalMs = 5000;
+
+/**
+ * How far a transfer has come: one line rewritten in place on a terminal, else a line every few
+ * seconds, so that a log of a short transfer holds the result alone.
+ */
+export class Progress {
+  readonly #options: ProgressOptions;
+  readonly #nowMs: () => number;
+  readonly #startMs: number;
+  #shownAtMs: number;
+  #bytes = 0;
+
+  constructor(options: ProgressOptions) {
+    this.#options = options;
+    this.#nowMs = options.nowMs ?? Date.now;
+    this.#startMs = this.#nowMs();
+    this.#shownAtMs = this.#startMs;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  add(bytes: number): void {
+    this.#bytes += bytes;
+    const isTerminal = this.#options.stream.isTTY === true;
+    const now = this.#nowMs();
+    if (now - this.#shownAtMs < (isTerminal ? terminalIntervalMs : plainIntervalMs)) return;
+    this.#shownAtMs = now;
+    this.#options.stream.write(isTerminal ? `\r\x1b[K${this.summary()}` : `${this.summary()}\n`);
+  }
+
+  /** Clears the rewritten line, so that what comes next starts at the margin. */
+  end(): void {
+    if (this.#options.stream.isTTY === true) this.#options.stream.write('\r\x1b[K');
+  }
+
+  summary(): string {
+    const elapsedMs = Math.max(this.#nowMs() - this.#startMs, 1);
+    const rate = formatBytes((this.#bytes / elapsedMs) * 1000);
+    return `${formatBytes(this.#bytes)} in ${formatDuration(elapsedMs)} (${rate}/s)${this.#options.facts}`;
+  }
+}
