@@ -1,4 +1,16 @@
+export {
+  type AsyncSpanBatch,
+  type PairedAsyncSpans,
+  type PairingRequest,
+  pairAsyncSpans,
+} from './async-span-pairing.ts';
 export { ParquetError, type ParquetErrorCode } from './parquet-error.ts';
+export {
+  ColumnChunk,
+  ParquetReader,
+  type ParquetReaderOptions,
+  type QueryOptions,
+} from './parquet-reading.ts';
 export {
   type ParquetFileRequest,
   ParquetWriter,
@@ -6,3 +18,14 @@ export {
   ROW_GROUP_ROWS,
   writeParquet,
 } from './parquet-writing.ts';
+export type { ScopeText } from './scope-dictionary.ts';
+export {
+  type LocalFile,
+  mergeSpanFiles,
+  type NsRange,
+  readSpanFile,
+  type SpanBatch,
+  type SpanFile,
+  type SpanReadRequest,
+  type SpanSlice,
+} from './thread-span-reading.ts';

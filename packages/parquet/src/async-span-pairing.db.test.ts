@@ -1,0 +1,268 @@
+/** Pairs are checked against a pairing in plain JavaScript over the same events. */
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { ColumnDefinition, RowColumns } from '@tracelake/lakehouse';
+import { seededRandom } from '@tracelake/test-kit';
+import { pairAsyncSpans } from './async-span-pairing.ts';
+import { ParquetReader } from './parquet-reading.ts';
+import { ParquetWriter } from './parquet-writing.ts';
+
+const COLUMNS: ColumnDefinition[] = [
+  { name: 'time', type: 'timestamp' },
+  { name: 'event_type', type: 'string' },
+  { name: 'span_id', type: 'i64' },
+  { name: 'parent_span_id', type: 'i64' },
+  { name: 'depth', type: 'u32' },
+  { name: 'hash', type: 'u32' },
+  { name: 'name', type: 'string' },
+  { name: 'filename', type: 'string' },
+  { name: 'target', type: 'string' },
+  { name: 'line', type: 'u32' },
+];
+
+interface Event {
+  time: number;
+  kind: 'begin' | 'end';
+  id: number;
+  parent: number;
+  depth: number;
+}
+
+interface Span {
+  begin: number;
+  end: number;
+  id: number;
+  parent: number;
+  depth: number;
+  open: boolean;
+  name: string;
+}
+
+const BASE_NS = 1_795_230_665_835_000_000n;
+const OPEN_END = 5000;
+
+let dir = '';
+let writer: ParquetWriter;
+before(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'tracelake-async-'));
+  writer = await ParquetWriter.open();
+});
+after(async () => {
+  await writer[Symbol.asyncDispose]();
+  await rm(dir, { recursive: true, force: true });
+});
+
+const nameOf = (id: number) => `operation ${id % 11}`;
+
+function columnsOf(events: readonly Event[]): RowColumns {
+  const names = Array.from({ length: 11 }, (_, i) => nameOf(i));
+  const constant = { type: 'string' as const, codes: new Uint32Array(events.length) };
+  return {
+    rowCount: events.length,
+    columns: [
+      { type: 'timestamp', values: BigInt64Array.from(events, (e) => BASE_NS + BigInt(e.time)) },
+      {
+        type: 'string',
+        codes: Uint32Array.from(events, (e) => Number(e.kind === 'end')),
+        dictionary: ['begin', 'end'],
+      },
+      { type: 'i64', values: BigInt64Array.from(events, (e) => BigInt(e.id)) },
+      { type: 'i64', values: BigInt64Array.from(events, (e) => BigInt(e.parent)) },
+      { type: 'u32', values: Uint32Array.from(events, (e) => e.depth) },
+      { type: 'u32', values: Uint32Array.from(events, (e) => (e.id % 11) * 31) },
+      { type: 'string', codes: Uint32Array.from(events, (e) => e.id % 11), dictionary: names },
+      { ...constant, dictionary: ['a.rs'] },
+      { ...constant, codes: new Uint32Array(events.length), dictionary: ['t'] },
+      { type: 'u32', values: Uint32Array.from(events, (e) => e.id % 11) },
+    ],
+  };
+}
+
+let fileCount = 0;
+
+async function writeEvents(parts: readonly (readonly Event[])[]): Promise<string[]> {
+  const paths: string[] = [];
+  for (const part of parts) {
+    if (part.length === 0) continue;
+    const path = join(dir, `events-${fileCount++}.parquet`);
+    await writer.write({ path, columns: COLUMNS, rows: columnsOf(part), metadata: {} });
+    paths.push(path);
+  }
+  return paths;
+}
+
+async function readSpans(
+  reader: ParquetReader,
+  paths: readonly string[],
+  range = { begin: -1e9, end: 1e12 },
+): Promise<{ spans: Span[]; endsWithoutBegin: number }> {
+  const paired = await pairAsyncSpans({
+    reader,
+    paths,
+    range: { beginNs: BASE_NS + BigInt(range.begin), endNs: BASE_NS + BigInt(range.end) },
+    openEndNs: BASE_NS + BigInt(OPEN_END),
+  });
+  const spans: Span[] = [];
+  for await (const batch of paired.batches) {
+    for (let i = 0; i < batch.rowCount; i += 1) {
+      spans.push({
+        begin: Number((batch.begin[i] ?? 0n) - BASE_NS),
+        end: Number((batch.end[i] ?? 0n) - BASE_NS),
+        id: Number(batch.spanId[i]),
+        parent: Number(batch.parentSpanId[i]),
+        depth: batch.depth[i] ?? -1,
+        open: batch.open[i] === 1,
+        name: batch.scopes[batch.scope[i] ?? -1]?.name ?? '',
+      });
+    }
+  }
+  return { spans, endsWithoutBegin: paired.endsWithoutBegin };
+}
+
+function pairPlainly(events: readonly Event[]): { spans: Span[]; endsWithoutBegin: number } {
+  const queues = new Map<number, { begins: Event[]; ends: Event[] }>();
+  for (const event of events.toSorted((a, b) => a.time - b.time || a.depth - b.depth)) {
+    const queue = queues.get(event.id) ?? { begins: [], ends: [] };
+    queues.set(event.id, queue);
+    (event.kind === 'begin' ? queue.begins : queue.ends).push(event);
+  }
+  let endsWithoutBegin = 0;
+  const spans: Span[] = [];
+  for (const { begins, ends } of queues.values()) {
+    endsWithoutBegin += Math.max(0, ends.length - begins.length);
+    begins.forEach(({ time, id, parent, depth }, i) => {
+      const end = Math.max(time, ends[i]?.time ?? OPEN_END);
+      spans.push({ begin: time, end, id, parent, depth, open: i >= ends.length, name: nameOf(id) });
+    });
+  }
+  spans.sort((a, b) => a.begin - b.begin || a.depth - b.depth || a.id - b.id || a.end - b.end);
+  return { spans, endsWithoutBegin };
+}
+
+function randomEvents(seed: number): Event[] {
+  const random = seededRandom(seed);
+  const events: Event[] = [];
+  const idCount = 1 + random.int(80);
+  for (let id = 1; id <= idCount; id += 1) {
+    const uses = seed % 2 === 0 && random.int(6) === 0 ? 2 : 1;
+    for (let use = 0; use < uses; use += 1) {
+      const time = random.int(300);
+      const common = { id, parent: random.int(id), depth: random.int(4) };
+      if (random.int(12) !== 0) events.push({ ...common, time, kind: 'begin' });
+      if (random.int(8) !== 0) events.push({ ...common, time: time + random.int(90), kind: 'end' });
+    }
+  }
+  return random.shuffle(events);
+}
+
+test('events scattered over files pair as a plain pairing does', async () => {
+  await using reader = await ParquetReader.open();
+  for (let seed = 1; seed <= 40; seed += 1) {
+    const random = seededRandom(seed + 500);
+    const events = randomEvents(seed);
+    const parts: Event[][] = Array.from({ length: 1 + random.int(4) }, () => []);
+    for (const event of events) parts[random.int(parts.length)]?.push(event);
+    const paths = await writeEvents(parts);
+    assert.deepEqual(await readSpans(reader, paths), pairPlainly(events), `seed ${seed}`);
+  }
+});
+
+test('spans that overlap the range come whole, with ends that lie outside it', async () => {
+  await using reader = await ParquetReader.open();
+  const event = (kind: 'begin' | 'end', id: number, time: number): Event => ({
+    kind,
+    id,
+    time,
+    parent: 0,
+    depth: 0,
+  });
+  const paths = await writeEvents([
+    [event('begin', 1, 0), event('begin', 2, 50), event('begin', 3, 90), event('begin', 4, 101)],
+    [event('end', 1, 100), event('end', 2, 60), event('end', 4, 102), event('end', 9, 70)],
+  ]);
+  const { spans, endsWithoutBegin } = await readSpans(reader, paths, { begin: 100, end: 100 });
+  assert.deepEqual(
+    spans.map(({ id, begin, end, open }) => ({ id, begin, end, open })),
+    [
+      { id: 1, begin: 0, end: 100, open: false },
+      { id: 3, begin: 90, end: OPEN_END, open: true },
+    ],
+  );
+  assert.equal(endsWithoutBegin, 1);
+});
+
+test('an end that two clocks put before its begin closes the span at its begin', async () => {
+  await using reader = await ParquetReader.open();
+  const common = { id: 1, parent: 0, depth: 0 };
+  const paths = await writeEvents([
+    [
+      { ...common, kind: 'end', time: 10 },
+      { ...common, kind: 'begin', time: 12 },
+    ],
+  ]);
+  const { spans } = await readSpans(reader, paths);
+  assert.deepEqual(
+    spans.map(({ begin, end, open }) => ({ begin, end, open })),
+    [{ begin: 12, end: 12, open: false }],
+  );
+});
+
+test('no files give no spans', async () => {
+  await using reader = await ParquetReader.open();
+  assert.deepEqual(await readSpans(reader, []), { spans: [], endsWithoutBegin: 0 });
+});
+
+test('more events than fit the memory limit are paired through the spill directory', async () => {
+  const spill = await mkdtemp(join(dir, 'spill-'));
+  const count = 400_000;
+  const events: Event[] = [];
+  for (let id = 1; id <= count; id += 1) {
+    const time = (id * 7919) % count;
+    events.push({ id, time, kind: 'begin', parent: 0, depth: 0 });
+    events.push({ id, time: time + count, kind: 'end', parent: 0, depth: 0 });
+  }
+  const paths = await writeEvents([events.slice(0, count), events.slice(count)]);
+  const memoryLimitBytes = 32 * 2 ** 20;
+  await using confined = await ParquetReader.open({ memoryLimitBytes });
+  await assert.rejects(readSpans(confined, paths), { code: 'parquet.read-failed' });
+  await using reader = await ParquetReader.open({ memoryLimitBytes, tempDir: spill });
+  const { spans } = await readSpans(reader, paths);
+  assert.equal(spans.length, count);
+  spans.forEach((span, i) => {
+    if (i > 0) assert.ok(span.begin >= (spans[i - 1]?.begin ?? 0));
+    assert.equal(span.end, span.begin + count);
+  });
+});
+
+test('an abort ends a join in progress within a second', async () => {
+  const events: Event[] = [];
+  for (let id = 1; id <= 600_000; id += 1) {
+    events.push({ id, time: id, kind: 'begin', parent: 0, depth: 0 });
+    events.push({ id, time: id + 5, kind: 'end', parent: 0, depth: 0 });
+  }
+  const paths = await writeEvents([events]);
+  for (const delayMs of [0, 20, 100]) {
+    await using reader = await ParquetReader.open();
+    const controller = new AbortController();
+    const work = (async () => {
+      const paired = await pairAsyncSpans({
+        reader,
+        paths,
+        range: { beginNs: 0n, endNs: BASE_NS * 2n },
+        openEndNs: BASE_NS,
+        signal: controller.signal,
+      });
+      for await (const _ of paired.batches);
+    })();
+    const failed = assert.rejects(work, { code: 'parquet.aborted' });
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    const abortedAt = performance.now();
+    controller.abort(new Error('client gone'));
+    await failed;
+    assert.ok(performance.now() - abortedAt < 1000, `took ${performance.now() - abortedAt} ms`);
+  }
+});
