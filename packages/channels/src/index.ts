@@ -1,1 +1,14 @@
-export {};
+export {
+  BoundedChannel,
+  type BoundedChannelOptions,
+  type ChannelStats,
+  type Received,
+} from './bounded-channel.ts';
+export { ChannelClosedError } from './channel-error.ts';
+export { ReorderBuffer } from './reorder-buffer.ts';
+export {
+  type PipelineObserver,
+  runStagedPipeline,
+  type StagedPipelineOptions,
+} from './staged-pipeline.ts';
+export { TokenPool } from './token-pool.ts';
