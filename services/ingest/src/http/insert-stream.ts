@@ -1,0 +1,26 @@
+import type { StreamRepository } from '@tracelake/storage';
+import { decodeStreamInfo } from '@tracelake/transit';
+import type { Announcer } from '../announcer.ts';
+import { checkStreamFields } from '../field-limits.ts';
+import type { TelemetryEvents } from '../telemetry-events.ts';
+import { nowUs } from '../wall-clock.ts';
+import type { NativeHandler } from './native-route.ts';
+
+export interface StreamHandlerPorts {
+  readonly streams: StreamRepository;
+  readonly announcer: Announcer;
+  readonly events: TelemetryEvents;
+}
+
+/** `POST /ingestion/insert_stream`: the first write of an id wins; the process may come later. */
+export function insertStream({ streams, announcer, events }: StreamHandlerPorts): NativeHandler {
+  return async (body, signal) => {
+    const stream = decodeStreamInfo(body);
+    checkStreamFields(stream);
+    const outcome = await streams.insertIfAbsent(stream, signal);
+    events.metadataWritten('stream', outcome, stream.streamId);
+    if (outcome === 'exists') return;
+    const { streamId, processId, tags } = stream;
+    announcer.announce({ kind: 'stream', streamId, processId, tags, insertTimeUs: nowUs() });
+  };
+}
