@@ -15,6 +15,12 @@ export {
   type ThreadSpanBlockColumns,
 } from './decode-span-blocks.ts';
 export {
+  type EnvelopeStyle,
+  encodeBlockEnvelope,
+  encodeProcessInfo,
+  encodeStreamInfo,
+} from './encode-envelopes.ts';
+export {
   DEFAULT_DECOMPRESSED_BYTES_MAX,
   type DecompressionLimits,
   decodeLz4Frame,
@@ -25,3 +31,4 @@ export type { SpanScope } from './span-scopes.ts';
 export { decodeStreamInfo } from './stream-envelope.ts';
 export { TransitDecodeError, type TransitErrorCode } from './transit-decode-error.ts';
 export { decodeUserDefinedTypes, encodeUserDefinedTypes } from './type-metadata.ts';
+export { xxh32 } from './xxh32.ts';
