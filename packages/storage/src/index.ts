@@ -1,1 +1,57 @@
-export {};
+export {
+  type BlockInsertOutcome,
+  type BlockInsertResult,
+  BlockRepository,
+  type NewBlock,
+  type UnannouncedBlock,
+  type WantedFilter,
+} from './block-repository.ts';
+export type { CommitOutcome, CommitRequest, RejectedBlock } from './catalog-commit.ts';
+export type { ClaimKey } from './claims.ts';
+export type { BehindFilter, InstanceBehind } from './instances-behind.ts';
+export { ensureLakeSettings, findLakeSettings, type LakeSettings } from './lake-settings.ts';
+export {
+  type LaneLease,
+  LaneLeaseRepository,
+  type LaneLeaseRequest,
+} from './lane-lease-repository.ts';
+export { objectKeys, type PartitionKeyParts } from './object-keys.ts';
+export type {
+  ByteRange,
+  ObjectBody,
+  ObjectEntry,
+  ObjectStore,
+  PutOutcome,
+} from './object-store/object-store.ts';
+export { openObjectStore, type S3Options } from './object-store/open-object-store.ts';
+export { deleteExpiredLeases, listOrphans, type OrphanOptions } from './object-sweeping.ts';
+export { type ListedRejection, PartitionCatalog } from './partition-catalog.ts';
+export type { InstanceKey, NewPartition } from './partition-rows.ts';
+export type {
+  InstanceSnapshot,
+  InstanceState,
+  ProcessContext,
+  ProcessSnapshot,
+  ProcessSnapshotRequest,
+  SnapshotRequest,
+  SnapshotView,
+} from './partition-snapshot.ts';
+export {
+  Database,
+  type DatabaseOptions,
+  openDatabase,
+  type Queryable,
+  type TransactionOptions,
+} from './postgres/database.ts';
+export { type MigrationReport, migrate } from './postgres/migrate.ts';
+export { type SqlStatement, sql } from './postgres/sql.ts';
+export {
+  type ProcessListFilter,
+  ProcessRepository,
+  type ProcessSummary,
+  type UnannouncedProcess,
+} from './process-repository.ts';
+export { ReadLease, type ReadLeaseOptions } from './read-lease.ts';
+export { StorageError, type StorageErrorCode } from './storage-error.ts';
+export { StreamRepository, type UnannouncedStream } from './stream-repository.ts';
+export { requeueRecent, type UnannouncedFilter } from './unannounced.ts';

@@ -1,0 +1,172 @@
+import type { BlockId } from '@tracelake/domain';
+import type { PartitionRecord } from '@tracelake/lakehouse';
+import {
+  type CommitOutcome,
+  type CommitRequest,
+  commitPartitions,
+  insertRejected,
+  type RejectedBlock,
+} from './catalog-commit.ts';
+import { type ClaimKey, releaseClaim, renewClaim, tryClaim } from './claims.ts';
+import { type BehindFilter, type InstanceBehind, listInstancesBehind } from './instances-behind.ts';
+import { forgetRetired, listRetirable } from './object-sweeping.ts';
+import {
+  PARTITION_COLUMNS,
+  PARTITION_ORDER,
+  type PartitionRow,
+  partitionOf,
+} from './partition-rows.ts';
+import {
+  type InstanceSnapshot,
+  type ProcessSnapshot,
+  type ProcessSnapshotRequest,
+  readInstanceSnapshot,
+  readProcessSnapshot,
+  type SnapshotRequest,
+} from './partition-snapshot.ts';
+import type { Database } from './postgres/database.ts';
+import { sql } from './postgres/sql.ts';
+import { openReadLease, type ReadLease, type ReadLeaseOptions } from './read-lease.ts';
+
+export interface ListedRejection extends RejectedBlock {
+  readonly viewSet: string;
+  readonly rejectedAtUs: bigint;
+}
+
+/** The catalog of partitions: what is built, what is wanted, who builds, who reads. Methods throw StorageError. */
+export class PartitionCatalog {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** One moment of one view instance, for planning. */
+  async loadSnapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<InstanceSnapshot> {
+    return this.#db.transaction((transaction) => readInstanceSnapshot(transaction, request), {
+      isolation: 'repeatable read',
+      readOnly: true,
+      signal,
+    });
+  }
+
+  /** One moment of every instance that a process has in `views`, for an export. */
+  async loadProcessSnapshot(
+    request: ProcessSnapshotRequest,
+    signal?: AbortSignal,
+  ): Promise<ProcessSnapshot> {
+    return this.#db.transaction((transaction) => readProcessSnapshot(transaction, request), {
+      isolation: 'repeatable read',
+      readOnly: true,
+      signal,
+    });
+  }
+
+  /** The carry-out of a partition; undefined when it has none or is no longer there. */
+  async loadCarry(partitionId: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    const [row] = await this.#db.query<{ carry_out: Uint8Array }>(
+      sql`SELECT c.carry_out FROM carries c JOIN partitions p USING (partition_key)
+        WHERE p.partition_id = ${partitionId} LIMIT 1`,
+      signal,
+    );
+    return row?.carry_out;
+  }
+
+  /**
+   * Replaces and inserts partitions in one transaction. 'conflict' when another writer was first: a replaced
+   * partition is gone, a block is covered already, or the predecessor has changed. Then nothing is written: drop
+   * the work, delete the objects it made, and plan again.
+   */
+  async commit(request: CommitRequest, signal?: AbortSignal): Promise<CommitOutcome> {
+    return commitPartitions(this.#db, request, signal);
+  }
+
+  async listPartitions(
+    viewSet: string,
+    instance: string,
+    signal?: AbortSignal,
+  ): Promise<PartitionRecord[]> {
+    const rows = await this.#db.query<PartitionRow>(
+      sql`SELECT ${PARTITION_COLUMNS} FROM partitions p
+        WHERE p.view_set = ${viewSet} AND p.instance = ${instance}
+        ORDER BY p.schema_hash, ${PARTITION_ORDER}`,
+      signal,
+    );
+    return rows.map(partitionOf);
+  }
+
+  /** View instances that have wanted blocks which no partition covers, for catching up. */
+  async listInstancesBehind(filter: BehindFilter, signal?: AbortSignal): Promise<InstanceBehind[]> {
+    return listInstancesBehind(this.#db, filter, signal);
+  }
+
+  /** Records that a view cannot decode a block. `commit` does it in its own transaction when told. */
+  async rejectBlock(
+    { viewSet, blockId, reason }: RejectedBlock & { readonly viewSet: string },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await insertRejected(this.#db, viewSet, [{ blockId, reason }], signal);
+  }
+
+  async listRejected(
+    filter: { readonly viewSet?: string; readonly limit: number },
+    signal?: AbortSignal,
+  ): Promise<ListedRejection[]> {
+    const viewSet = filter.viewSet ?? null;
+    const rows = await this.#db.query<{
+      view_set: string;
+      block_id: BlockId;
+      reason: string;
+      rejected_us: bigint;
+    }>(
+      sql`SELECT view_set, block_id, reason, unix_us(rejected_at) AS rejected_us
+        FROM rejected_blocks WHERE ${viewSet}::text IS NULL OR view_set = ${viewSet}::text
+        ORDER BY rejected_at DESC, view_set, block_id LIMIT ${filter.limit}::bigint`,
+      signal,
+    );
+    return rows.map((row) => ({
+      viewSet: row.view_set,
+      blockId: row.block_id,
+      reason: row.reason,
+      rejectedAtUs: row.rejected_us,
+    }));
+  }
+
+  /** True when nobody else holds the claim, or its holder has let it expire. */
+  async tryClaim(
+    claim: ClaimKey & { readonly ttlMs: number },
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    return tryClaim(this.#db, claim, signal);
+  }
+
+  /** False when the claim is lost. */
+  async renewClaim(
+    claim: ClaimKey & { readonly ttlMs: number },
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    return renewClaim(this.#db, claim, signal);
+  }
+
+  async releaseClaim(claim: ClaimKey, signal?: AbortSignal): Promise<void> {
+    await releaseClaim(this.#db, claim, signal);
+  }
+
+  /** Open it before the snapshot whose objects it must keep. */
+  async openReadLease(options: ReadLeaseOptions): Promise<ReadLease> {
+    return openReadLease(this.#db, options);
+  }
+
+  /** Keys of retired objects that no reader can hold, oldest first. */
+  async listRetirable(
+    options: { readonly limit: number },
+    signal?: AbortSignal,
+  ): Promise<string[]> {
+    return listRetirable(this.#db, options, signal);
+  }
+
+  /** To be called once the objects are deleted. */
+  async forgetRetired(keys: readonly string[], signal?: AbortSignal): Promise<void> {
+    await forgetRetired(this.#db, keys, signal);
+  }
+}
