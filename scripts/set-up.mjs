@@ -53,6 +53,11 @@ export async function ensureSetUp() {
   return { node: pinnedNodePath, installed: true };
 }
 
+/** A PATH on which the pinned Node and the tools of this clone come first. */
+export function pinnedPath() {
+  return [path.join(rootDir, 'node_modules/.bin'), process.env.PATH ?? ''].join(path.delimiter);
+}
+
 /**
  * Runs an entry script: prints expected failures as one message, others with their stack.
  * @param {() => Promise<number>} body returns the exit status
