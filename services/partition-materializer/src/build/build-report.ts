@@ -1,0 +1,18 @@
+import type { RejectedBlock } from '@tracelake/storage';
+
+/** What a look at one view instance came to. */
+export interface BuildReport {
+  /** `current`: nothing had to be built. */
+  readonly decision: 'current' | 'written';
+  /** Partitions that the instance has now. */
+  readonly partitions: number;
+  /** Partitions built and committed by this call. */
+  readonly built: number;
+  readonly blocksDecoded: number;
+  /** Rows written by this call. */
+  readonly rows: number;
+  /** Blocks of the instance that this view cannot decode, met by this call. */
+  readonly rejected: readonly RejectedBlock[];
+  /** Names the content that the instance has now, for whoever waits. */
+  readonly sourceHash: string;
+}

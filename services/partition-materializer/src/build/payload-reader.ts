@@ -1,0 +1,84 @@
+/**
+ * The first stage: stored payloads in the order of their blocks. A few are fetched ahead, so that a
+ * store with latency keeps the workers busy, and the budget bounds the bytes of all pipelines together.
+ */
+
+import { AppError, ensureExists } from '@tracelake/domain';
+import type { SourceBlock } from '@tracelake/lakehouse';
+import { type ObjectStore, objectKeys } from '@tracelake/storage';
+import type { PayloadBudget } from './payload-budget.ts';
+
+export interface FetchedBlock {
+  readonly block: SourceBlock;
+  /** The object as stored, or why there is none. */
+  readonly payload: Uint8Array | { readonly missing: string };
+  /** Gives the payload's bytes back to the budget; dispose it once the payload is decoded. */
+  readonly reservation: Disposable;
+}
+
+export interface PayloadReaderOptions {
+  readonly objectStore: ObjectStore;
+  readonly budget: PayloadBudget;
+  /** Fetches under way at once. */
+  readonly fetchAhead: number;
+  /** Sees every reservation before it is handed out, and may wrap it. */
+  readonly onReserved: (reservation: Disposable) => Disposable;
+  readonly signal: AbortSignal;
+}
+
+/** Yields every block with its payload; each carries a reservation that its taker gives back. */
+export async function* fetchBlockPayloads(
+  blocks: readonly SourceBlock[],
+  options: PayloadReaderOptions,
+): AsyncGenerator<FetchedBlock, void, undefined> {
+  const underWay: Promise<FetchedBlock>[] = [];
+  let next = 0;
+  try {
+    for (;;) {
+      for (; next < blocks.length && underWay.length < options.fetchAhead; next++) {
+        const block = ensureExists(blocks[next], 'block');
+        const reservation = await reserveFor(block, underWay.length > 0, options);
+        if (reservation === undefined) break;
+        const fetching = fetchBlock(block, options.onReserved(reservation), options);
+        // A failure is met when its turn comes; until then it is nobody's unhandled rejection.
+        fetching.catch(() => {});
+        underWay.push(fetching);
+      }
+      const first = await underWay.shift();
+      if (first === undefined) return;
+      yield first;
+    }
+  } finally {
+    // Nothing is left running behind a reader that ended early.
+    await Promise.allSettled(underWay);
+  }
+}
+
+/**
+ * Whoever holds fetched blocks that nobody has taken yet must not wait for room, or two pipelines could
+ * wait for each other: reading ahead stops instead.
+ */
+async function reserveFor(
+  block: SourceBlock,
+  holdsOthers: boolean,
+  { budget, signal }: PayloadReaderOptions,
+): Promise<Disposable | undefined> {
+  if (holdsOthers) return budget.tryReserve(block.payloadBytes);
+  return await budget.reserve(block.payloadBytes, signal);
+}
+
+async function fetchBlock(
+  block: SourceBlock,
+  reservation: Disposable,
+  { objectStore, signal }: PayloadReaderOptions,
+): Promise<FetchedBlock> {
+  const key = objectKeys.block(block.processId, block.streamId, block.blockId);
+  try {
+    return { block, reservation, payload: await objectStore.get(key, signal) };
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'storage.object-missing') {
+      return { block, reservation, payload: { missing: `${error.code}: ${error.message}` } };
+    }
+    throw error;
+  }
+}

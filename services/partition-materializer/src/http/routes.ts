@@ -1,0 +1,84 @@
+/** Operations routes: what is built of an instance, and building it now. */
+
+import { formatRfc3339, nanoseconds } from '@tracelake/domain';
+import { schemaHashOf, type ViewRegistry } from '@tracelake/lakehouse';
+import type { PartitionCatalog } from '@tracelake/storage';
+import type { FastifyInstance } from 'fastify';
+import type { BuildReport } from '../build/build-report.ts';
+
+export interface RoutesOptions {
+  readonly registry: ViewRegistry;
+  readonly catalog: PartitionCatalog;
+  /** Builds what is missing or stale; the signal fires when the client has gone. */
+  readonly build: (
+    request: { readonly viewSet: string; readonly instance: string },
+    signal: AbortSignal,
+  ) => Promise<BuildReport>;
+}
+
+interface InstanceParams {
+  readonly view: string;
+  readonly instance: string;
+}
+
+export function registerRoutes(app: FastifyInstance, options: RoutesOptions): void {
+  app.get<{ Params: InstanceParams }>('/v1/partitions/:view/:instance', (request) =>
+    listPartitions(request.params, options),
+  );
+  app.post<{ Params: InstanceParams }>(
+    '/v1/materialize/:view/:instance',
+    async (request, reply) => {
+      const gone = new AbortController();
+      request.raw.socket.once('close', () => gone.abort(new Error('the client has gone')));
+      const { view, instance } = request.params;
+      const report = await options.build({ viewSet: view, instance }, gone.signal);
+      return reply.send(materializeAnswer(report));
+    },
+  );
+}
+
+async function listPartitions(
+  { view: viewName, instance }: InstanceParams,
+  { registry, catalog }: RoutesOptions,
+): Promise<unknown> {
+  const view = registry.get(viewName);
+  registry.checkInstance(viewName, instance);
+  const schemaHash = schemaHashOf(view);
+  const partitions = await catalog.listPartitions(viewName, instance);
+  return partitions.map((partition) => ({
+    partition_id: partition.partitionId,
+    kind: partition.kind,
+    source_hash: partition.sourceHash,
+    schema_hash: partition.schemaHash,
+    has_current_schema: partition.schemaHash === schemaHash,
+    begin_insert_time: isoOfMicroseconds(partition.beginInsertUs),
+    end_insert_time: isoOfMicroseconds(partition.endInsertUs),
+    min_event_time: isoOfNanoseconds(partition.minEventNs),
+    max_event_time: isoOfNanoseconds(partition.maxEventNs),
+    block_count: partition.blockIds.length,
+    row_count: partition.rowCount,
+    event_count: partition.eventCount,
+    size_bytes: partition.sizeBytes,
+    object_key: partition.objectKey,
+  }));
+}
+
+function materializeAnswer(report: BuildReport): unknown {
+  return {
+    decision: report.decision,
+    partitions: report.partitions,
+    built: report.built,
+    blocks_decoded: report.blocksDecoded,
+    rows: report.rows,
+    rejected: report.rejected.map(({ blockId, reason }) => ({ block_id: blockId, reason })),
+    source_hash: report.sourceHash,
+  };
+}
+
+function isoOfMicroseconds(timeUs: bigint): string {
+  return formatRfc3339(nanoseconds(timeUs * 1000n));
+}
+
+function isoOfNanoseconds(timeNs: bigint | null): string | null {
+  return timeNs === null ? null : formatRfc3339(nanoseconds(timeNs));
+}
