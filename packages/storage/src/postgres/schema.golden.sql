@@ -151,7 +151,6 @@ index CREATE UNIQUE INDEX schema_migrations_pkey ON public.schema_migrations USI
 index CREATE INDEX streams_insert_time ON public.streams USING btree (insert_time)
 index CREATE UNIQUE INDEX streams_pkey ON public.streams USING btree (stream_id)
 index CREATE INDEX streams_process ON public.streams USING btree (process_id)
-index CREATE INDEX streams_tags ON public.streams USING gin (tags)
 index CREATE UNIQUE INDEX unannounced_pkey ON public.unannounced USING btree (kind, id)
 index CREATE INDEX unannounced_since ON public.unannounced USING btree (kind, since)
 trigger CREATE TRIGGER blocks_immutable BEFORE UPDATE ON public.blocks FOR EACH ROW EXECUTE FUNCTION refuse_update()

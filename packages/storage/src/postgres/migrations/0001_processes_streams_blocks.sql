@@ -49,7 +49,6 @@ CREATE TABLE streams (
   insert_time timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX streams_process ON streams (process_id);
-CREATE INDEX streams_tags ON streams USING gin (tags);
 CREATE INDEX streams_insert_time ON streams (insert_time);
 
 CREATE TABLE blocks (
