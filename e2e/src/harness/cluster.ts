@@ -1,0 +1,262 @@
+/**
+ * The whole system, each part in a container of its own on a private network: Postgres, nats-server, ingest,
+ * partition-materializer, trace-export. Published ports are bound to loopback and stay the same when a part is
+ * killed and started again.
+ */
+
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findNatsBinary } from '@tracelake/local-servers';
+import { GenericContainer, type StartedTestContainer, Wait } from 'testcontainers';
+import { buildServiceImages, ensureServerImages } from '../../../deploy/docker/build-images.ts';
+import { docker, RUN_LABEL, reap } from './docker-engine.ts';
+
+export type Part = 'postgres' | 'nats' | 'ingest' | 'partition-materializer' | 'trace-export';
+
+const PASSWORD = 'e2e-only';
+const CONTAINER_PORT: Record<Part, number> = {
+  postgres: 5432,
+  nats: 4222,
+  ingest: 4318,
+  'trace-export': 4320,
+  'partition-materializer': 4322,
+};
+
+interface Images {
+  readonly postgres: string;
+  readonly nats: string;
+  readonly services: Readonly<Record<string, string>>;
+}
+
+export interface Cluster extends AsyncDisposable {
+  readonly ingestUrl: string;
+  readonly exportUrl: string;
+  readonly materializerUrl: string;
+  /** Ends a part at once, as a crash does; nothing is flushed. */
+  kill(part: Part): Promise<void>;
+  /** Asks a part to end and waits for it; gives its exit status. */
+  terminate(part: Part): Promise<number>;
+  start(part: Part): Promise<void>;
+  /** Empties the whole JetStream store: nats-server is killed and comes back knowing nothing. */
+  wipeJetStream(): Promise<void>;
+  exec(part: Part, command: string[]): Promise<string>;
+  logs(part: Part): Promise<string>;
+  /** Resident memory of a service's process in bytes. */
+  residentBytes(part: Part): Promise<number>;
+}
+
+/** Starts everything and waits until each service is ready. */
+export async function startCluster(): Promise<Cluster> {
+  process.env.TESTCONTAINERS_RYUK_DISABLED = 'true';
+  await reap();
+  const images = await buildImages();
+  const ports = await choosePorts();
+  const network = await createNetwork();
+  const volume = await docker('volume', 'create', '--label', RUN_LABEL);
+  const started = new Map<Part, StartedTestContainer>();
+  const run = async (part: Part) => {
+    started.set(part, await startPart({ part, images, network, volume, hostPort: ports[part] }));
+  };
+  try {
+    await Promise.all([run('postgres'), run('nats')]);
+    // One migrates, the others find the tables made; they wait for each other under a lock anyway.
+    await Promise.all([run('ingest'), run('partition-materializer'), run('trace-export')]);
+  } catch (error) {
+    const report = await describeFailure();
+    await reap();
+    throw new Error(`the cluster did not start\n${report}`, { cause: error });
+  }
+  return openCluster(started, ports);
+}
+
+function openCluster(
+  started: ReadonlyMap<Part, StartedTestContainer>,
+  ports: Readonly<Record<Part, number>>,
+): Cluster {
+  const url = (part: Part) => `http://127.0.0.1:${ports[part]}`;
+  const id = (part: Part) => {
+    const container = started.get(part);
+    if (container === undefined) throw new Error(`${part} was never started`);
+    return container.getId();
+  };
+  const start = async (part: Part) => {
+    await docker('start', id(part));
+    if (part !== 'postgres' && part !== 'nats') await waitUntilReady(url(part));
+  };
+  return {
+    ingestUrl: url('ingest'),
+    exportUrl: url('trace-export'),
+    materializerUrl: url('partition-materializer'),
+    kill: async (part) => {
+      await docker('kill', '--signal', 'KILL', id(part));
+    },
+    terminate: async (part) => {
+      await docker('kill', '--signal', 'TERM', id(part));
+      return Number(await docker('wait', id(part)));
+    },
+    start,
+    wipeJetStream: async () => {
+      await docker('exec', id('nats'), 'sh', '-c', 'rm -rf /data/jetstream');
+      await docker('kill', '--signal', 'KILL', id('nats'));
+      await docker('start', id('nats'));
+    },
+    exec: (part, command) => docker('exec', id(part), ...command),
+    logs: (part) => docker('logs', id(part)),
+    residentBytes: async (part) => {
+      const status = await docker('exec', id(part), 'cat', '/proc/1/status');
+      const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
+      if (kilobytes === undefined) throw new Error(`no VmRSS for ${part}`);
+      return Number(kilobytes) * 1024;
+    },
+    [Symbol.asyncDispose]: reap,
+  };
+}
+
+/** Polls `/readyz` until it answers 200. */
+export async function waitUntilReady(url: string, timeoutMs = 60_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  let last = 'no answer';
+  while (Date.now() < deadline) {
+    try {
+      const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(5_000) });
+      last = `${response.status} ${await response.text()}`;
+      if (response.ok) return;
+    } catch (error) {
+      last = String(error);
+    }
+    await sleep(200);
+  }
+  throw new Error(`${url} is not ready after ${timeoutMs} ms: ${last}`);
+}
+
+interface PartOptions {
+  readonly part: Part;
+  readonly images: Images;
+  readonly network: string;
+  readonly volume: string;
+  readonly hostPort: number;
+}
+
+async function startPart({ part, images, network, volume, hostPort }: PartOptions) {
+  const container = new GenericContainer(imageOf(part, images))
+    .withNetworkMode(network)
+    .withNetworkAliases(part)
+    .withLabels({ [RUN_LABEL]: part })
+    .withExposedPorts({ container: CONTAINER_PORT[part], host: hostPort })
+    .withStartupTimeout(60_000);
+  if (part === 'postgres') {
+    return container
+      .withEnvironment({ POSTGRES_PASSWORD: PASSWORD })
+      .withWaitStrategy(Wait.forLogMessage(/database system is ready to accept connections/))
+      .start();
+  }
+  if (part === 'nats') {
+    return container
+      .withCommand(['-js', '-sd', '/data', '-p', '4222'])
+      .withWaitStrategy(Wait.forLogMessage(/Server is ready/))
+      .start();
+  }
+  return container
+    .withEnvironment(serviceEnvironment())
+    .withBindMounts([{ source: volume, target: '/data', mode: 'rw' }])
+    .withWaitStrategy(Wait.forHttp('/readyz', CONTAINER_PORT[part]).forStatusCode(200))
+    .start();
+}
+
+function serviceEnvironment(): Record<string, string> {
+  return {
+    TRACELAKE_ALLOW_ANONYMOUS: 'true',
+    TRACELAKE_BIND: '0.0.0.0',
+    TRACELAKE_DATABASE_URL: `postgres://postgres:${PASSWORD}@postgres:5432/postgres`,
+    TRACELAKE_NATS_URL: 'nats://nats:4222',
+    TRACELAKE_OBJECT_STORE_URL: 'file:///data/objects',
+  };
+}
+
+function imageOf(part: Part, images: Images): string {
+  if (part === 'postgres' || part === 'nats') return images[part];
+  const image = images.services[part];
+  if (image === undefined) throw new Error(`no image was built for ${part}`);
+  return image;
+}
+
+async function buildImages(): Promise<Images> {
+  const log = (line: string) => console.error(`# ${line}`);
+  const built = await buildServiceImages({ tag: 'e2e', log });
+  const servers = await ensureServerImages({
+    tag: 'e2e',
+    base: built.base,
+    local: !built.pulled,
+    natsServerPath: findNatsServerPath,
+    log,
+  });
+  return { ...servers, services: built.services };
+}
+
+async function findNatsServerPath(): Promise<string> {
+  const binary = await findNatsBinary({
+    searchPath: process.env.PATH ?? '',
+    cacheDir: join(import.meta.dirname, '../../../node_modules/.cache/tracelake'),
+    signal: undefined,
+    log: (line) => console.error(`# ${line}`),
+    mayInstall: true,
+  });
+  return binary.path;
+}
+
+/** A network whose published ports are bound to loopback: the daemon's own setting covers only its default. */
+async function createNetwork(): Promise<string> {
+  const name = `tracelake-e2e-${process.pid}`;
+  await docker(
+    'network',
+    'create',
+    '--label',
+    RUN_LABEL,
+    '-o',
+    'com.docker.network.bridge.host_binding_ipv4=127.0.0.1',
+    name,
+  );
+  return name;
+}
+
+async function choosePorts(): Promise<Record<Part, number>> {
+  const [postgres, nats, ingest, materializer, traceExport] = await Promise.all(
+    Array.from({ length: 5 }, freePort),
+  );
+  return {
+    postgres: postgres ?? 0,
+    nats: nats ?? 0,
+    ingest: ingest ?? 0,
+    'partition-materializer': materializer ?? 0,
+    'trace-export': traceExport ?? 0,
+  };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function describeFailure(): Promise<string> {
+  const ids = (await docker('ps', '-aq', '--filter', `label=${RUN_LABEL}`)).split('\n');
+  const reports = ids
+    .filter((id) => id !== '')
+    .map(async (id) => {
+      const state = await docker(
+        'inspect',
+        '-f',
+        '{{.Name}} {{.State.Status}} {{.State.ExitCode}}',
+        id,
+      );
+      return `${state}\n${await docker('logs', '--tail', '30', id)}`;
+    });
+  return (await Promise.all(reports)).join('\n');
+}
