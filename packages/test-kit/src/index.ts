@@ -1,3 +1,4 @@
+export type { BlockRecorder, FlushOptions } from './block-recorder.ts';
 export {
   type CsvTable,
   fixtureCases,
@@ -6,9 +7,19 @@ export {
   loadFixture,
   type NativeFixture,
 } from './fixtures.ts';
+export type { LogSpec } from './log-recorder.ts';
+export { encodeLz4Frame, type Lz4FrameOptions } from './lz4-frame-encoder.ts';
+export type { MetricSpec } from './metric-recorder.ts';
 export { startTestNats, type TestNats, type TestNatsOptions } from './nats-fixture.ts';
+export { type NestedSpansOptions, recordNestedSpans } from './nested-spans.ts';
 export { startTestPostgres, type TestPostgres } from './postgres-fixture.ts';
+export {
+  RecordingBuilder,
+  type RecordingOptions,
+  type ThreadOptions,
+} from './recording-builder.ts';
 export { type SeededRandom, seededRandom } from './seeded-random.ts';
+export type { AsyncEventSpec, ScopeSpec, ThreadRecorder } from './thread-recorder.ts';
 export {
   type DecodedSlice,
   type DecodedTrace,
