@@ -24,13 +24,16 @@ import {
   replay,
 } from './harness/client.ts';
 import { type Cluster, type Part, startCluster } from './harness/cluster.ts';
+import { findEngineProblem } from './harness/docker-engine.ts';
 import { findSliceDifferences } from './harness/expected-slices.ts';
 import { copyProcess, type ProcessCopy } from './harness/fixture-copy.ts';
 
 const EXACT_CASES = fixtureCases().filter((name) => name !== 'estimated');
 const CRASH_SEEDS = (process.env.TRACELAKE_E2E_SEEDS ?? '1,2,3').split(',').map(Number);
 
-describe('the whole system in containers', () => {
+const engineProblem = await findEngineProblem();
+
+describe('the whole system in containers', { skip: engineProblem ?? false }, () => {
   let cluster: Cluster;
 
   before(async () => {
