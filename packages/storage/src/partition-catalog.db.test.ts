@@ -385,3 +385,33 @@ test('a stream that comes late makes its old blocks count as new', async () => {
     [stream.streamId],
   );
 });
+
+test('a snapshot never shows a partition of blocks that it does not show', async () => {
+  await using fixture = await openTestDatabase();
+  const catalog = new PartitionCatalog(fixture.db);
+  const { process, stream } = await storeProcess(fixture.db, { blockCount: 0 });
+  const key = { viewSet: THREAD_VIEW.name, instance: stream.streamId, schemaHash: SCHEMA };
+  const blocks = new BlockRepository(fixture.db);
+  let isWriting = true;
+  const writing = (async () => {
+    for (let index = 0; index < 60; index++) {
+      const block = makeBlock({ processId: process.processId, streamId: stream.streamId });
+      await blocks.insertIfAbsent(block);
+      assert.equal(
+        await catalog.commit({ ...key, replaces: [], insert: [makeRun([block])] }),
+        'committed',
+      );
+    }
+    isWriting = false;
+  })();
+  const views = [{ view: THREAD_VIEW, schemaHash: SCHEMA }];
+  while (isWriting) {
+    const request = { view: THREAD_VIEW, instance: stream.streamId, schemaHash: SCHEMA };
+    const all = await catalog.loadProcessSnapshot({ processId: process.processId, views });
+    for (const state of [await catalog.loadSnapshot(request), ...all.instances]) {
+      const wanted = new Set(state.wanted.map((block) => block.blockId));
+      assert.ok(state.partitions.every((p) => p.blockIds.every((id) => wanted.has(id))));
+    }
+  }
+  await writing;
+});

@@ -18,6 +18,7 @@ export {
   type RecordingOptions,
   type ThreadOptions,
 } from './recording-builder.ts';
+export { startTestS3, type TestS3, type UnavailableS3 } from './s3-fixture.ts';
 export { type SeededRandom, seededRandom } from './seeded-random.ts';
 export type { AsyncEventSpec, ScopeSpec, ThreadRecorder } from './thread-recorder.ts';
 export {

@@ -38,12 +38,16 @@ export async function openObjectStore(url: string, s3: S3Options = {}): Promise<
   );
 }
 
+const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
+
 function clientConfig({ endpoint, region, credentials }: S3Options): S3ClientConfig {
   return {
     // Checksums that only AWS requires are refused by other stores.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: 3,
+    // Errors are thrown with their cause; the SDK's own lines on stdout would break the JSON log.
+    logger: silent,
     requestHandler: { connectionTimeout: 5_000, requestTimeout: 60_000 },
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
     ...(region === undefined ? {} : { region }),

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { type OpenedStore, testObjectStoreContract } from '../../test/object-store-contract.ts';
+import { StorageError } from '../storage-error.ts';
+import { openObjectStore } from './open-object-store.ts';
+
+async function openDirectory(): Promise<OpenedStore & { root: string }> {
+  const parent = await mkdtemp(join(tmpdir(), 'tracelake-store-'));
+  const root = join(parent, 'made', 'when needed');
+  return {
+    root,
+    store: await openObjectStore(pathToFileURL(root).href),
+    [Symbol.asyncDispose]: () => rm(parent, { recursive: true }),
+  };
+}
+
+testObjectStoreContract('directory', openDirectory);
+
+test('a put that fails or loses leaves no file, and a temporary file is never listed', async () => {
+  await using opened = await openDirectory();
+  const { store, root } = opened;
+  await store.putIfAbsent('blobs/a', new Uint8Array(10));
+  await store.putIfAbsent('blobs/a', new Uint8Array(10));
+  await assert.rejects(store.putIfAbsent('blobs/b', { path: join(root, 'not there') }));
+  assert.deepEqual(await readdir(join(root, 'blobs')), ['a']);
+  await writeFile(join(root, 'blobs', '.tmp-of-a-crash'), 'half');
+  const keys = (await Array.fromAsync(store.list('blobs/'))).map((entry) => entry.key);
+  assert.deepEqual(keys, ['blobs/a']);
+});
+
+test('no reader ever sees part of an object', async () => {
+  await using opened = await openDirectory();
+  const { store } = opened;
+  const body = new Uint8Array(8_000_000).fill(7);
+  const writing = store.putIfAbsent('blobs/big', body).then(() => 'written');
+  for (let isOver = false; !isOver; ) {
+    isOver =
+      (await Promise.race([writing, new Promise((resolve) => setImmediate(resolve))])) ===
+      'written';
+    const seen = await store.get('blobs/big').catch((error: unknown) => {
+      assert.ok(error instanceof StorageError && error.code === 'storage.object-missing');
+      return undefined;
+    });
+    if (seen !== undefined) assert.equal(seen.length, body.length);
+  }
+  await writing;
+});
+
+test('a directory that does not serve is an outage that may pass', async () => {
+  await using opened = await openDirectory();
+  const { store, root } = opened;
+  await mkdir(join(root, 'blobs'), { recursive: true });
+  // A file where a directory must be fails for root too.
+  await writeFile(join(root, 'blobs', 'p'), '');
+  await assert.rejects(
+    store.putIfAbsent('blobs/p/s/b', new Uint8Array(1)),
+    (error) =>
+      error instanceof StorageError &&
+      error.code === 'storage.object-store-unavailable' &&
+      error.retryable,
+  );
+  await chmod(root, 0o755);
+});
+
+test('a URL that names no store is refused', async () => {
+  for (const url of ['', 'file://', 'file://host/x', 's3://', 'http://x/y', '/tmp/x', 'file:///']) {
+    await assert.rejects(
+      openObjectStore(url),
+      (error) => error instanceof StorageError && error.code === 'storage.bad-object-store-url',
+      url,
+    );
+  }
+});
