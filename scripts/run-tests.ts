@@ -33,7 +33,7 @@ const notes: string[] = [];
 await runPhase('unit', findTests('{packages,services,scripts}/**/*.test.ts', isUnit), 2);
 const dbTests = findTests('{packages,services}/**/*.db.test.ts', () => true);
 if (dbTests.length > 0) await runDbPhase(dbTests);
-const e2eTests = values['no-e2e'] === true ? [] : findTests('e2e/src/**/*.test.ts', () => true);
+const e2eTests = values['no-e2e'] === true ? [] : findTests('e2e/src/**/*.{test,e2e}.ts', () => true);
 if (e2eTests.length > 0) await runE2ePhase(e2eTests);
 report();
 

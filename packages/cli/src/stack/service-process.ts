@@ -25,7 +25,7 @@ const badConfigurationStatus = 2;
 /** A service that has never been ready and ends so often is not going to be. */
 const startAttemptsMax = 5;
 const readyPollMs = 100;
-const lastLinesKept = 12;
+const lastLinesKept = 24;
 
 export class ServiceProcess {
   readonly #options: ServiceProcessOptions;
@@ -166,13 +166,13 @@ interface LogLine {
   readonly error?: { readonly message?: unknown };
 }
 
-/** What a person should see of a JSON log line: warnings and worse; other output is shown as it is. */
+/** What a person should see of a log line: warnings and worse; a crash's stack stays in the log. */
 function loudPart(line: string): string | undefined {
   let entry: LogLine;
   try {
     entry = JSON.parse(line) as LogLine;
   } catch {
-    return line;
+    return undefined;
   }
   const { level, msg, error } = entry;
   const isLoud =

@@ -80,10 +80,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   started.defer(() => stopServices(services, settings.shutdownGraceS * 1000 + killMarginMs));
   say(`starting ${services.map((service) => service.name).join(', ')}`);
   for (const service of services) service.start();
-  const ready = services.map((service) => service.waitUntilReady(readyTimeoutMs, signal));
-  await Promise.race([Promise.all(ready), hopeless.promise]).finally(() => {
-    for (const wait of ready) wait.catch(() => {});
-  });
+  await untilReady(services, hopeless.promise, signal);
 
   const owned = started.move();
   return {
@@ -94,6 +91,23 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     hopeless: hopeless.promise,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Waits for all of them; the first that cannot be ends the waiting for the others. */
+async function untilReady(
+  services: readonly ServiceProcess[],
+  hopeless: Promise<never>,
+  signal: AbortSignal,
+): Promise<void> {
+  const given = new AbortController();
+  const waitSignal = AbortSignal.any([signal, given.signal]);
+  const waits = services.map((service) => service.waitUntilReady(readyTimeoutMs, waitSignal));
+  try {
+    await Promise.race([Promise.all(waits), hopeless]);
+  } finally {
+    given.abort();
+    await Promise.allSettled(waits);
+  }
 }
 
 interface PartContext {
@@ -143,6 +157,7 @@ async function startBus(settings: StackSettings, part: PartContext): Promise<Sta
       startNats({
         storeDir: path.join(settings.dataDir, 'nats'),
         cacheDir: path.join(settings.dataDir, 'cache'),
+        searchPath: part.env.PATH ?? '',
         ...(port === undefined ? {} : { port }),
         log: (line) => part.log.write(`${line}\n`),
         signal: part.signal,
