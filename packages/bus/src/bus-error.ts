@@ -1,0 +1,23 @@
+import { AppError } from '@tracelake/domain';
+
+export type BusErrorCode =
+  /** No server answers; retryable. */
+  | 'bus.unavailable'
+  /** The server did not acknowledge in time: the message may or may not be stored; retryable. */
+  | 'bus.publish-timeout'
+  /** A stream that refuses what is over its bounds is at them; retryable. */
+  | 'bus.stream-full'
+  /** More messages wait for the publishing window than may; retryable. */
+  | 'bus.overloaded'
+  /** The server refused the message. */
+  | 'bus.publish-refused'
+  /** The bus was drained or closed by its owner. */
+  | 'bus.closed'
+  | 'bus.malformed-message'
+  | 'bus.unsupported-schema-version'
+  | 'bus.bad-subject'
+  | 'bus.stream-config-mismatch'
+  | 'bus.stream-setup-failed';
+
+/** Every operating failure of the bus. */
+export class BusError extends AppError<BusErrorCode> {}

@@ -1,0 +1,37 @@
+import type { ConsumerConfig, ConsumerInfo, JetStreamManager } from '@nats-io/jetstream';
+import { JetStreamApiError } from '@nats-io/jetstream';
+import { differingFields } from './stream-configs.ts';
+
+/** What the server is asked for: exactly the fields that are compared with its answer. */
+export type WantedConsumer = Required<
+  Pick<
+    ConsumerConfig,
+    | 'durable_name'
+    | 'filter_subject'
+    | 'ack_policy'
+    | 'deliver_policy'
+    | 'ack_wait'
+    | 'max_deliver'
+    | 'max_ack_pending'
+  >
+>;
+
+/**
+ * Makes the durable consumer, or brings it up to date. One that the server cannot change is made anew: its
+ * messages come once more, which is harmless, as duplicates always are.
+ */
+export async function ensureConsumer(
+  manager: JetStreamManager,
+  stream: string,
+  wanted: WantedConsumer,
+): Promise<ConsumerInfo> {
+  try {
+    const info = await manager.consumers.add(stream, wanted);
+    if (differingFields(wanted, { ...info.config }).length === 0) return info;
+  } catch (error) {
+    const isRefusal = error instanceof JetStreamApiError && error.status === 400;
+    if (!isRefusal) throw error;
+  }
+  await manager.consumers.delete(stream, wanted.durable_name);
+  return manager.consumers.add(stream, wanted);
+}
