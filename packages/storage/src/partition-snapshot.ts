@@ -184,7 +184,9 @@ async function readProcessContext(
     process,
     streams: new Map(streams),
     calibrationCandidates:
-      process?.tscFrequencyHz === 0n ? await readCalibrationCandidates(db, process) : [],
+      process !== undefined && process.tscFrequencyHz <= 0n
+        ? await readCalibrationCandidates(db, process)
+        : [],
   };
 }
 
