@@ -1,5 +1,39 @@
+export { calibrate, chooseCalibrationEvidence } from './calibration.ts';
+export { canonicalJson } from './canonical-json.ts';
+export { type ChunkBatch, type ChunkColumns, ChunkSender, chunkSchema } from './chunk-sender.ts';
+export {
+  decideFreshness,
+  type FreshnessDecision,
+  type InsertRange,
+  overlapsInclusive,
+  type PartitionSource,
+} from './freshness.ts';
+export { LakehouseError, type LakehouseErrorCode } from './lakehouse-error.ts';
 export type { PartitionRecord, SourceBlock, SourceStream } from './partition.ts';
+export {
+  type BuildPlan,
+  type BuildSegment,
+  type InstancePlan,
+  insertRangeOf,
+  isConsistent,
+  type KeepSegment,
+  type PlanRequest,
+  planInstance,
+  RUN_EVENTS_MAX,
+  resolveSegment,
+  type Segment,
+} from './planning.ts';
 export type { Column, ColumnDefinition, ColumnType, RowColumns } from './row-columns.ts';
+export {
+  carryHashOf,
+  type PartitionIdentity,
+  type PartitionSources,
+  partitionIdOf,
+  schemaHashOf,
+  sourceHashOf,
+} from './source-hash.ts';
+export { compareInsertOrder, compareStreamOrder, groupChains } from './stream-order.ts';
+export { threadDisplayName } from './thread-name.ts';
 export type {
   ParseInput,
   ParseLimits,
@@ -9,3 +43,4 @@ export type {
   RunResult,
   ViewSet,
 } from './view.ts';
+export { createViewRegistry, type ViewRegistry } from './view-registry.ts';

@@ -38,6 +38,8 @@ export interface RunNotes {
   readonly mismatchedEnds: number;
   /** End events whose begin was never seen in their chain. */
   readonly orphanEnds: number;
+  /** Spans deeper than the depth limit; they have no row. */
+  readonly droppedSpans: number;
   /** Events of types this version does not know. */
   readonly skippedEvents: number;
 }
@@ -47,15 +49,21 @@ export interface RunResult {
   /** Undefined when there is no row. */
   readonly minEventNs: Nanoseconds | undefined;
   readonly maxEventNs: Nanoseconds | undefined;
-  /** What the next run starts from; undefined for views that do not fold. */
+  /**
+   * What the next run starts from. Undefined for views that do not fold, and while nothing but undecodable
+   * blocks has been seen: the next run then starts as the first one does.
+   */
   readonly carryOut: Uint8Array | undefined;
   /** The rows there would be besides if the chain ended here; undefined when none. */
   readonly tail: RowColumns | undefined;
   readonly notes: RunNotes;
 }
 
+/** Folds the parsed blocks of one run. Blocks that cannot be parsed are left out: their data is missing. */
 export interface RunBuilder<Parsed> {
+  /** In the order of the plan. Keeps nothing of `block` and may keep arrays of `parsed`. */
   add(block: SourceBlock, parsed: Parsed): void;
+  /** Once, at the end. Without any block it gives no rows, the carry it began with, and the tail. */
   finish(): RunResult;
 }
 

@@ -1,0 +1,160 @@
+/**
+ * What views of one row an event share: they gather the columns of a run's blocks, put them one after the other
+ * with texts renumbered, and sort. Nothing carries over from one block to the next.
+ */
+
+import { type Nanoseconds, nanoseconds } from '@tracelake/domain';
+import type { SourceBlock } from './partition.ts';
+import type { Column, RowColumns } from './row-columns.ts';
+import { canonicalDictionaries, reorderRows, type SortKey, sortedOrder } from './row-order.ts';
+import { TextDictionary } from './text-dictionary.ts';
+import type { RunBuilder, RunResult } from './view.ts';
+
+/** The events of a block, each a row. Code columns hold positions in `texts`. */
+export interface BlockRows {
+  readonly rowCount: number;
+  readonly eventIds: BigInt64Array;
+  readonly times: BigInt64Array;
+  readonly skippedEvents: number;
+}
+
+export interface GatheredBlock<Rows extends BlockRows> {
+  readonly block: SourceBlock;
+  readonly rows: Rows;
+  /** Of its first row in the run. */
+  readonly firstRow: number;
+}
+
+/** Makes the columns of a view from the blocks of a run; rows stand in the order of blocks. */
+export type ColumnAssembler<Rows extends BlockRows> = (gathered: GatheredRows<Rows>) => Column[];
+
+/** All blocks of a run. */
+export class GatheredRows<Rows extends BlockRows> {
+  readonly blocks: GatheredBlock<Rows>[] = [];
+  rowCount = 0;
+  skippedEvents = 0;
+
+  add(block: SourceBlock, rows: Rows): void {
+    this.blocks.push({ block, rows, firstRow: this.rowCount });
+    this.rowCount += rows.rowCount;
+    this.skippedEvents += rows.skippedEvents;
+  }
+
+  /** A column that each block has as it is. */
+  bigints(pick: (rows: Rows) => BigInt64Array): BigInt64Array {
+    const values = new BigInt64Array(this.rowCount);
+    for (const { rows, firstRow } of this.blocks) values.set(pick(rows), firstRow);
+    return values;
+  }
+
+  integers(pick: (rows: Rows) => Int32Array): Int32Array {
+    const values = new Int32Array(this.rowCount);
+    for (const { rows, firstRow } of this.blocks) values.set(pick(rows), firstRow);
+    return values;
+  }
+
+  unsigned(pick: (rows: Rows) => Uint32Array): Uint32Array {
+    const values = new Uint32Array(this.rowCount);
+    for (const { rows, firstRow } of this.blocks) values.set(pick(rows), firstRow);
+    return values;
+  }
+
+  doubles(pick: (rows: Rows) => Float64Array): Float64Array {
+    const values = new Float64Array(this.rowCount);
+    for (const { rows, firstRow } of this.blocks) values.set(pick(rows), firstRow);
+    return values;
+  }
+
+  /** A text column from codes into texts of each block. */
+  texts(
+    pick: (rows: Rows) => {
+      readonly codes: Uint32Array | Uint8Array;
+      readonly texts: readonly string[];
+    },
+  ): Column {
+    const dictionary = new TextDictionary();
+    const codes = new Uint32Array(this.rowCount);
+    for (const { rows, firstRow } of this.blocks) {
+      const picked = pick(rows);
+      const renumbered = dictionary.codesOf(picked.texts);
+      for (let row = 0; row < rows.rowCount; row++)
+        codes[firstRow + row] = renumbered[picked.codes[row] ?? 0] ?? 0;
+    }
+    return { type: 'string', codes, dictionary: dictionary.texts };
+  }
+
+  /** A text that all rows of a block have. */
+  blockTexts(pick: (block: SourceBlock) => string): Column {
+    const dictionary = new TextDictionary();
+    const codes = new Uint32Array(this.rowCount);
+    for (const { block, rows, firstRow } of this.blocks)
+      codes.fill(dictionary.codeOf(pick(block)), firstRow, firstRow + rows.rowCount);
+    return { type: 'string', codes, dictionary: dictionary.texts };
+  }
+
+  /** A text that all rows have. */
+  constantText(text: string): Column {
+    return { type: 'string', codes: new Uint32Array(this.rowCount), dictionary: [text] };
+  }
+
+  /** When each row's block came. */
+  insertTimes(): Column {
+    const values = new BigInt64Array(this.rowCount);
+    for (const { block, rows, firstRow } of this.blocks)
+      values.fill(block.insertTimeUs * 1000n, firstRow, firstRow + rows.rowCount);
+    return { type: 'timestamp', values };
+  }
+
+  /** The stream of each row, as its place among the streams of the run in order of their ids. */
+  streamRanks(): Uint32Array {
+    const ids = [...new Set(this.blocks.map(({ block }) => block.streamId))].sort();
+    const rankOf = new Map(ids.map((id, rank) => [id, rank]));
+    const ranks = new Uint32Array(this.rowCount);
+    for (const { block, rows, firstRow } of this.blocks)
+      ranks.fill(rankOf.get(block.streamId) ?? 0, firstRow, firstRow + rows.rowCount);
+    return ranks;
+  }
+}
+
+/** Builds a run of a view of one row an event, sorted by `(time, stream_id, event id)`. */
+export class BlockRowsRunBuilder<Rows extends BlockRows> implements RunBuilder<Rows> {
+  readonly #gathered = new GatheredRows<Rows>();
+  readonly #assemble: ColumnAssembler<Rows>;
+
+  constructor(assemble: ColumnAssembler<Rows>) {
+    this.#assemble = assemble;
+  }
+
+  add(block: SourceBlock, rows: Rows): void {
+    this.#gathered.add(block, rows);
+  }
+
+  finish(): RunResult {
+    const gathered = this.#gathered;
+    const { rowCount, skippedEvents } = gathered;
+    const times = gathered.bigints((rows) => rows.times);
+    const eventIds = gathered.bigints((rows) => rows.eventIds);
+    const keys: SortKey[] = [times, gathered.streamRanks(), eventIds];
+    const order = sortedOrder(keys, rowCount);
+    const unsorted: RowColumns = { rowCount, columns: this.#assemble(gathered) };
+    return {
+      rows: canonicalDictionaries(reorderRows(unsorted, order)),
+      ...eventRange(times, order),
+      carryOut: undefined,
+      tail: undefined,
+      notes: { mismatchedEnds: 0, orphanEnds: 0, droppedSpans: 0, skippedEvents },
+    };
+  }
+}
+
+function eventRange(
+  times: BigInt64Array,
+  order: Uint32Array | undefined,
+): { minEventNs: Nanoseconds | undefined; maxEventNs: Nanoseconds | undefined } {
+  const first = times[order?.[0] ?? 0];
+  const last = times[order?.[times.length - 1] ?? times.length - 1];
+  return {
+    minEventNs: first === undefined ? undefined : nanoseconds(first),
+    maxEventNs: last === undefined ? undefined : nanoseconds(last),
+  };
+}

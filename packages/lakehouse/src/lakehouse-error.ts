@@ -1,0 +1,10 @@
+import { AppError } from '@tracelake/domain';
+
+export type LakehouseErrorCode =
+  | 'lakehouse.unknown-view'
+  | 'lakehouse.bad-instance'
+  | 'lakehouse.duplicate-view'
+  | 'lakehouse.bad-carry';
+
+/** What is asked of the lakehouse makes no sense; the same call fails again. */
+export class LakehouseError extends AppError<LakehouseErrorCode> {}

@@ -1,0 +1,54 @@
+/** The two orders of blocks: the order in which a stream recorded them, and the order of arrival. */
+
+import type { BlockInfo } from '@tracelake/domain';
+import type { SourceBlock } from './partition.ts';
+
+/** The order in which a stream recorded its blocks: `(begin_ticks, end_ticks, object_offset, block_id)`. */
+export function compareStreamOrder(a: BlockInfo, b: BlockInfo): number {
+  return (
+    compare(a.beginTicks, b.beginTicks) ||
+    compare(a.endTicks, b.endTicks) ||
+    compare(a.objectOffset, b.objectOffset) ||
+    compare(a.blockId, b.blockId)
+  );
+}
+
+/** Order of arrival; blocks that came in the same microsecond stand by stream and then in stream order. */
+export function compareInsertOrder(a: SourceBlock, b: SourceBlock): number {
+  return (
+    compare(a.insertTimeUs, b.insertTimeUs) ||
+    compare(a.streamId, b.streamId) ||
+    compareStreamOrder(a, b)
+  );
+}
+
+/**
+ * Splits blocks in stream order where data is missing: a chain ends before a block that begins after
+ * everything of the chain has ended. Touching, overlapping and contained blocks stay together.
+ */
+export function groupChains<
+  Block extends { readonly beginTicks: bigint; readonly endTicks: bigint },
+>(blocks: readonly Block[]): Block[][] {
+  const chains: Block[][] = [];
+  let chain: Block[] = [];
+  let chainEndTicks: bigint | undefined;
+  for (const block of blocks) {
+    if (chainEndTicks === undefined || breaksChain(chainEndTicks, block)) {
+      chain = [];
+      chains.push(chain);
+      chainEndTicks = block.endTicks;
+    }
+    chain.push(block);
+    if (block.endTicks > chainEndTicks) chainEndTicks = block.endTicks;
+  }
+  return chains;
+}
+
+/** Whether data is missing between a chain that ends at `chainEndTicks` and the next block. */
+export function breaksChain(chainEndTicks: bigint, next: { readonly beginTicks: bigint }): boolean {
+  return next.beginTicks > chainEndTicks;
+}
+
+function compare<T extends bigint | string>(a: T, b: T): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
