@@ -1,0 +1,50 @@
+/** The only mapping of errors to answers. */
+
+import { ChannelClosedError } from '@tracelake/channels';
+import { AppError, assertUnreachable } from '@tracelake/domain';
+import { type Problem, problem } from '@tracelake/service-kit';
+import { StorageError } from '@tracelake/storage';
+import { ExportError } from '../export-error.ts';
+
+/** The answer to an error of this service's own calls; undefined leaves it to the common mapping. */
+export function problemOfExportError(error: unknown): Problem | undefined {
+  if (error instanceof ExportError) return problemOfOwnError(error);
+  if (error instanceof StorageError && error.retryable) {
+    return problem({ code: error.code, status: 503, detail: `${error.message}; try again` });
+  }
+  if (error instanceof ChannelClosedError) return problemOfExportError(error.cause);
+  if (error instanceof AppError && error.code.startsWith('bus.')) {
+    return problem({
+      code: error.code,
+      status: 503,
+      detail: `partitions must be built first and the bus does not take the request: ${error.message}`,
+    });
+  }
+  return undefined;
+}
+
+function problemOfOwnError(error: ExportError): Problem {
+  const { code, message: detail, details: facts } = error;
+  return problem({ code, status: statusOf(error), detail, facts });
+}
+
+function statusOf({ code }: ExportError): number {
+  switch (code) {
+    case 'trace-export.bad-parameter':
+      return 400;
+    case 'trace-export.unknown-process':
+      return 404;
+    case 'trace-export.busy':
+    case 'trace-export.bus-unavailable':
+    case 'trace-export.build-failed':
+      return 503;
+    case 'trace-export.build-timeout':
+      return 504;
+    case 'trace-export.client-gone':
+    case 'trace-export.client-stalled':
+    case 'trace-export.spans-out-of-order':
+      return 500;
+    default:
+      return assertUnreachable(code);
+  }
+}

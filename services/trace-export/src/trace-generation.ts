@@ -1,0 +1,134 @@
+/**
+ * The background task of an export: Parquet rows -> packets -> chunks on a bounded channel. It advances only
+ * as fast as the channel is emptied, and it ends in one of three ways: the channel is closed after the last
+ * chunk, it fails with the task's error, or its reader cancels it, which ends the task.
+ */
+
+import { BoundedChannel, type ChannelStats } from '@tracelake/channels';
+import { type ChunkBatch, ChunkSender } from '@tracelake/lakehouse';
+import { mergeSpanFiles, ParquetReader, pairAsyncSpans } from '@tracelake/parquet';
+import type { TextHash } from '@tracelake/perfetto';
+import { ObjectFiles, type ReadableObjects } from './object-files.ts';
+import { TraceAssembly, type TraceSummary } from './trace-assembly.ts';
+import type { TracePlan } from './trace-plan.ts';
+
+export interface GenerationLimits {
+  readonly chunkBytes: number;
+  readonly channelChunks: number;
+  readonly openSpansMax: number;
+  readonly queryMemoryBytes: number;
+}
+
+export interface GenerationOptions {
+  readonly plan: TracePlan;
+  readonly objects: ReadableObjects;
+  readonly tempDir: string;
+  readonly hash: TextHash;
+  readonly limits: GenerationLimits;
+  readonly signal: AbortSignal;
+}
+
+export interface GeneratedTrace extends TraceSummary {
+  /** Async end events whose begin no block has. */
+  readonly endsWithoutBegin: number;
+}
+
+/** A trace under way. Disposing of it ends the task and waits until all it held is given back. */
+export class TraceStream implements AsyncDisposable {
+  readonly channel: BoundedChannel<ChunkBatch>;
+  /** Resolves once the whole trace is in the channel; rejects with what ended the task. */
+  readonly done: Promise<GeneratedTrace>;
+  readonly #abort: AbortController;
+
+  constructor(
+    channel: BoundedChannel<ChunkBatch>,
+    done: Promise<GeneratedTrace>,
+    abort: AbortController,
+  ) {
+    this.channel = channel;
+    this.done = done;
+    this.#abort = abort;
+    // Whoever disposes of the stream without asking for the outcome has no use for it.
+    done.catch(() => {});
+  }
+
+  get stats(): ChannelStats {
+    return this.channel.stats;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.channel.cancel();
+    this.#abort.abort();
+    await this.done.catch(() => {});
+  }
+}
+
+/** Starts the task and returns at once. */
+export function startTrace(options: GenerationOptions): TraceStream {
+  const { limits } = options;
+  const channel = new BoundedChannel<ChunkBatch>({
+    capacity: limits.channelChunks,
+    name: 'trace chunks',
+  });
+  const abort = new AbortController();
+  const signal = AbortSignal.any([options.signal, abort.signal]);
+  const done = generate({ ...options, signal }, channel).then(
+    (summary) => {
+      channel.close();
+      return summary;
+    },
+    (error: unknown) => {
+      const cause = signal.aborted ? signal.reason : error;
+      channel.fail(cause);
+      throw cause;
+    },
+  );
+  return new TraceStream(channel, done, abort);
+}
+
+async function generate(
+  { plan, objects, tempDir, hash, limits, signal }: GenerationOptions,
+  channel: BoundedChannel<ChunkBatch>,
+): Promise<GeneratedTrace> {
+  signal.throwIfAborted();
+  const sink = new ChunkSender(channel, limits.chunkBytes, signal);
+  const { openSpansMax } = limits;
+  const assembly = new TraceAssembly({ plan, sink, hash, openSpansMax });
+  await using files = await ObjectFiles.create(objects, tempDir, signal);
+  await using reader = await ParquetReader.open({
+    memoryLimitBytes: limits.queryMemoryBytes,
+    tempDir: files.spillDir,
+  });
+  await assembly.writeTracks();
+  for (const thread of plan.threads) {
+    if (thread.files.length === 0) continue;
+    const spanFiles = thread.files.map((file) => files.spanFile(file));
+    const request = { reader, files: spanFiles, range: plan.range, signal };
+    await assembly.writeThread(thread, mergeSpanFiles(request));
+  }
+  const endsWithoutBegin = await writeAsyncSpans({ plan, files, reader, assembly, signal });
+  await assembly.finish();
+  return { ...assembly.summary, endsWithoutBegin };
+}
+
+interface AsyncSpanWork {
+  readonly plan: TracePlan;
+  readonly files: ObjectFiles;
+  readonly reader: ParquetReader;
+  readonly assembly: TraceAssembly;
+  readonly signal: AbortSignal;
+}
+
+async function writeAsyncSpans(work: AsyncSpanWork): Promise<number> {
+  const { plan, files, reader, assembly, signal } = work;
+  await using held = new AsyncDisposableStack();
+  const paths: string[] = [];
+  for (const { objectKey } of plan.asyncFiles) {
+    const file = held.use(await files.open(objectKey));
+    paths.push(file.path);
+  }
+  const { range, openEndNs } = plan;
+  const paired = await pairAsyncSpans({ reader, paths, range, openEndNs, signal });
+  await assembly.writeAsyncSpans(paired.batches);
+  return paired.endsWithoutBegin;
+}
