@@ -24,7 +24,7 @@ const COLUMNS: ColumnDefinition[] = [
   { name: 'name', type: 'string' },
 ];
 
-function sampleRows(rowCount: number, names: string[]): RowColumns {
+function sampleRows(rowCount: number, names: string[]): RowColumns & { columns: Column[] } {
   const index = Array.from({ length: rowCount }, (_, row) => row);
   const columns: Column[] = [
     { type: 'i64', values: BigInt64Array.from(index, (row) => BigInt(row) - 2n ** 62n) },

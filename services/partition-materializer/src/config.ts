@@ -52,7 +52,7 @@ export function readConfig(env: EnvReader): MaterializerConfig {
     channelDepth: whole('CHANNEL_DEPTH', 4, 1, 1024),
     buildsPerLane: whole('MATERIALIZER_BUILDS_PER_LANE', 2, 1, 64),
     payloadBytesMax: whole('MATERIALIZER_PAYLOAD_BYTES', 256 * MIB, MIB, 2 ** 40),
-    decompressedBytesMax: whole('MAX_DECOMPRESSED_BYTES', 256 * MIB, MIB, 2 ** 31),
+    decompressedBytesMax: whole('MAX_DECOMPRESSED_BYTES', 256 * MIB, MIB, 1024 * MIB),
     decodeTimeoutMs: seconds('MATERIALIZER_DECODE_TIMEOUT_S', 60, 0.1, 3600),
     workerHeapMb: whole('MATERIALIZER_WORKER_HEAP_MIB', 512, 64, 65_536),
     parquetMemoryBytes: whole('MATERIALIZER_PARQUET_MEMORY_BYTES', 512 * MIB, 128 * MIB, 2 ** 40),

@@ -18,7 +18,7 @@ port.on('message', (job: DecodeJob) => {
 
 interface Answer {
   readonly reply: DecodeReply;
-  readonly transfer: Parameters<typeof port.postMessage>[1];
+  readonly transfer: ArrayBuffer[];
 }
 
 async function decode({ jobId, moduleUrl, payload, input }: DecodeJob): Promise<Answer> {

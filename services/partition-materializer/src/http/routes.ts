@@ -38,13 +38,13 @@ export function registerRoutes(app: FastifyInstance, options: RoutesOptions): vo
 }
 
 async function listPartitions(
-  { view: viewName, instance }: InstanceParams,
+  params: InstanceParams,
   { registry, catalog }: RoutesOptions,
 ): Promise<unknown> {
-  const view = registry.get(viewName);
-  registry.checkInstance(viewName, instance);
+  const view = registry.get(params.view);
+  const instance = registry.checkInstance(view.name, params.instance);
   const schemaHash = schemaHashOf(view);
-  const partitions = await catalog.listPartitions(viewName, instance);
+  const partitions = await catalog.listPartitions(view.name, instance);
   return partitions.map((partition) => ({
     partition_id: partition.partitionId,
     kind: partition.kind,

@@ -1,0 +1,188 @@
+/**
+ * Brings one view instance up to date: look, claim, plan, build what is missing or stale, commit segment
+ * by segment. A conflict with another writer drops the work of that segment and plans again.
+ */
+
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BlockId } from '@tracelake/domain';
+import {
+  calibrate,
+  chooseCalibrationEvidence,
+  type InstancePlan,
+  planInstance,
+  type RunContext,
+  schemaHashOf,
+  type ViewSet,
+} from '@tracelake/lakehouse';
+import type { InstanceSnapshot } from '@tracelake/storage';
+import { MaterializerError } from '../materializer-error.ts';
+import { withBuildClaim } from './build-claim.ts';
+import type { BuildDependencies } from './build-dependencies.ts';
+import type { BuildReport } from './build-report.ts';
+import { executePlan } from './plan-execution.ts';
+
+/** Commits lost to other writers before a build gives up for now. */
+const ATTEMPTS = 8;
+
+interface Look {
+  readonly snapshot: InstanceSnapshot;
+  readonly context: RunContext;
+  readonly plan: InstancePlan;
+}
+
+/** Safe to call at the same time for the same instance, here and in other replicas: it is built once. */
+export class InstanceBuilder {
+  readonly #deps: BuildDependencies;
+
+  constructor(deps: BuildDependencies) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Resolves once every block that was wanted at the call is covered by committed partitions.
+   *
+   * Errors: `lakehouse.unknown-view`, `lakehouse.bad-instance`, `materializer.unknown-instance`; retryable:
+   * `materializer.conflict`, `materializer.claim-timeout`, storage's; the signal's reason.
+   */
+  async build(
+    request: { readonly viewSet: string; readonly instance: string },
+    callerSignal: AbortSignal,
+  ): Promise<BuildReport> {
+    const { registry, metrics, settings } = this.#deps;
+    const { viewSet } = request;
+    const view = registry.get(viewSet);
+    const instance = registry.checkInstance(viewSet, request.instance);
+    const signal = AbortSignal.any([callerSignal, AbortSignal.timeout(settings.buildTimeoutMs)]);
+    const startMs = performance.now();
+    metrics.buildsInFlight.inc();
+    try {
+      const report = await this.#build(view, instance, signal);
+      metrics.builds.inc({ view: viewSet, outcome: report.decision });
+      metrics.buildMs.observe({ view: viewSet }, performance.now() - startMs);
+      return report;
+    } catch (error) {
+      metrics.builds.inc({ view: viewSet, outcome: 'failed' });
+      throw error;
+    } finally {
+      metrics.buildsInFlight.dec();
+    }
+  }
+
+  async #build(view: ViewSet, instance: string, signal: AbortSignal): Promise<BuildReport> {
+    const { catalog, settings, logger } = this.#deps;
+    const first = await this.#look(view, instance, signal);
+    if (first.plan.decision === 'current') return this.#reportCurrent(view, instance, first);
+    const claim = {
+      catalog,
+      viewSet: view.name,
+      instance,
+      ttlMs: settings.claimMs,
+      logger,
+      signal,
+    };
+    return await withBuildClaim(claim, (claimSignal) =>
+      this.#buildUnderClaim(view, instance, claimSignal),
+    );
+  }
+
+  async #buildUnderClaim(
+    view: ViewSet,
+    instance: string,
+    signal: AbortSignal,
+  ): Promise<BuildReport> {
+    const built = { count: 0, blocksDecoded: 0, rows: 0, rejected: new Map<BlockId, string>() };
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const look = await this.#look(view, instance, signal);
+      if (look.plan.decision === 'current') {
+        const report = this.#reportCurrent(view, instance, look);
+        if (built.count === 0) return report;
+        return { ...report, decision: 'written', ...reportBuilt(built) };
+      }
+      const schemaHash = schemaHashOf(view);
+      const target = { view, instance, schemaHash, context: look.context };
+      const outcome = await executePlan({ ...target, plan: look.plan, signal }, this.#deps);
+      built.count += outcome.built;
+      built.blocksDecoded += outcome.blocksDecoded;
+      built.rows += outcome.rows;
+      for (const { blockId, reason } of outcome.rejected) built.rejected.set(blockId, reason);
+      if (outcome.decision === 'committed') {
+        return {
+          decision: 'written',
+          partitions: outcome.sourceHashes.length,
+          sourceHash: instanceHashOf(outcome.sourceHashes),
+          ...reportBuilt(built),
+        };
+      }
+      this.#deps.metrics.commitConflicts.inc({ view: view.name });
+      this.#deps.logger.info('commit lost to another writer', {
+        view: view.name,
+        instance,
+        attempt,
+      });
+      await sleep(Math.random() * 50 * attempt, undefined, { signal });
+    }
+    throw new MaterializerError(
+      'materializer.conflict',
+      'other writers kept changing the instance',
+      {
+        retryable: true,
+        details: { viewSet: view.name, instance },
+      },
+    );
+  }
+
+  async #look(view: ViewSet, instance: string, signal: AbortSignal): Promise<Look> {
+    const schemaHash = schemaHashOf(view);
+    const request = { view, instance, schemaHash };
+    const snapshot = await this.#deps.catalog.loadSnapshot(request, signal);
+    const { process, streams, wanted, partitions } = snapshot;
+    if (process === undefined) {
+      throw new MaterializerError(
+        'materializer.unknown-instance',
+        `no ${view.instanceRule} ${instance} has been inserted`,
+        { details: { viewSet: view.name, instance } },
+      );
+    }
+    const evidence = chooseCalibrationEvidence(process, snapshot.calibrationCandidates);
+    const context = { process, streams, calibration: calibrate(process, evidence) };
+    const plan = planInstance({ view, schemaHash, context, wanted, partitions });
+    return { snapshot, context, plan };
+  }
+
+  #reportCurrent(view: ViewSet, instance: string, { snapshot }: Look): BuildReport {
+    const { partitions, wanted, rejectedBlockIds } = snapshot;
+    const partitionCount = partitions.length;
+    this.#deps.metrics.partitionsKept.inc({ view: view.name }, partitionCount);
+    const facts = { view: view.name, instance, partitionCount, blockCount: wanted.length };
+    this.#deps.logger.info('partition up to date', facts);
+    return {
+      decision: 'current',
+      partitions: partitionCount,
+      built: 0,
+      blocksDecoded: 0,
+      rows: 0,
+      rejected: [...rejectedBlockIds].map((blockId) => ({ blockId, reason: 'rejected before' })),
+      sourceHash: instanceHashOf(partitions.map((partition) => partition.sourceHash)),
+    };
+  }
+}
+
+function reportBuilt(built: {
+  readonly count: number;
+  readonly blocksDecoded: number;
+  readonly rows: number;
+  readonly rejected: ReadonlyMap<BlockId, string>;
+}): Pick<BuildReport, 'built' | 'blocksDecoded' | 'rows' | 'rejected'> {
+  return {
+    built: built.count,
+    blocksDecoded: built.blocksDecoded,
+    rows: built.rows,
+    rejected: [...built.rejected].map(([blockId, reason]) => ({ blockId, reason })),
+  };
+}
+
+/** One name for the content of an instance: over the source hashes of its partitions, in any order. */
+function instanceHashOf(sourceHashes: readonly string[]): string {
+  return createHash('sha256').update(sourceHashes.toSorted().join('\n')).digest('hex');
+}

@@ -1,0 +1,301 @@
+/**
+ * Carries a plan out, segment by segment, each committed as it is built. Of a view that folds, a segment
+ * starts from the carry of the one before, so what was to be kept is decided again here.
+ */
+
+import {
+  type BuildPlan,
+  type BuildSegment,
+  carryHashOf,
+  insertRangeOf,
+  type KeepSegment,
+  type PartitionRecord,
+  partitionIdOf,
+  type RowColumns,
+  type RunContext,
+  type RunResult,
+  resolveSegment,
+  type Segment,
+  type SourceBlock,
+  sourceHashOf,
+  type ViewSet,
+} from '@tracelake/lakehouse';
+import type { NewPartition, RejectedBlock } from '@tracelake/storage';
+import type { BuildDependencies } from './build-dependencies.ts';
+import { eventRangeOf } from './event-range.ts';
+import { discardPartitionFiles, publishPartitionFile } from './partition-file.ts';
+import { buildRun } from './run-building.ts';
+
+export interface PlanExecutionRequest {
+  readonly view: ViewSet;
+  readonly instance: string;
+  readonly schemaHash: string;
+  readonly context: RunContext;
+  readonly plan: BuildPlan;
+  readonly signal: AbortSignal;
+}
+
+export interface PlanExecutionOutcome {
+  /** `conflict`: another writer was first; what was committed before stays. */
+  readonly decision: 'committed' | 'conflict';
+  readonly built: number;
+  readonly blocksDecoded: number;
+  readonly rows: number;
+  readonly rejected: readonly RejectedBlock[];
+  /** Of all partitions of the instance; empty after a conflict. */
+  readonly sourceHashes: readonly string[];
+}
+
+/** Errors: whatever a build or the stores throw; what is committed by then stays and is consistent. */
+export async function executePlan(
+  request: PlanExecutionRequest,
+  deps: BuildDependencies,
+): Promise<PlanExecutionOutcome> {
+  return await new PlanExecution(request, deps).run();
+}
+
+/** The state after a run: what the next one starts from. */
+interface Carry {
+  readonly hash: string | null;
+  /** Undefined bytes of a non-null hash are still in the catalog, under `partitionId`. */
+  readonly bytes: Uint8Array | undefined;
+  readonly partitionId: string | undefined;
+}
+
+const NO_CARRY: Carry = { hash: null, bytes: undefined, partitionId: undefined };
+
+/** The carry of a kept run is gone: another writer has replaced it. */
+const GONE = Symbol('gone');
+
+class PlanExecution {
+  readonly #request: PlanExecutionRequest;
+  readonly #deps: BuildDependencies;
+  readonly #sourceHashes: string[] = [];
+  readonly #rejected: RejectedBlock[] = [];
+  #carry: Carry = NO_CARRY;
+  #built = 0;
+  #blocksDecoded = 0;
+  #rows = 0;
+
+  constructor(request: PlanExecutionRequest, deps: BuildDependencies) {
+    this.#request = request;
+    this.#deps = deps;
+  }
+
+  async run(): Promise<PlanExecutionOutcome> {
+    const { plan, view } = this.#request;
+    let isLastCommitted = false;
+    for (const [index, planned] of plan.segments.entries()) {
+      const isLast = index === plan.segments.length - 1;
+      const segment = view.folds ? resolveSegment(planned, this.#carry.hash) : planned;
+      if (segment.kind === 'keep') {
+        this.#keep(segment);
+      } else {
+        if (!(await this.#buildSegment(segment, isLast))) return this.#outcome('conflict');
+        isLastCommitted = isLast;
+      }
+    }
+    if (isLastCommitted || (!plan.tailNeeded && plan.retires.length === 0)) {
+      return this.#outcome('committed');
+    }
+    return this.#outcome((await this.#finishKept()) ? 'committed' : 'conflict');
+  }
+
+  #outcome(decision: PlanExecutionOutcome['decision']): PlanExecutionOutcome {
+    return {
+      decision,
+      built: this.#built,
+      blocksDecoded: this.#blocksDecoded,
+      rows: this.#rows,
+      rejected: this.#rejected,
+      sourceHashes: decision === 'conflict' ? [] : this.#sourceHashes,
+    };
+  }
+
+  #keep({ partition }: KeepSegment): void {
+    const { partitionId, carryOutHash, sourceHash } = partition;
+    this.#carry = { hash: carryOutHash, bytes: undefined, partitionId };
+    this.#sourceHashes.push(sourceHash);
+    this.#deps.metrics.partitionsKept.inc({ view: this.#request.view.name });
+  }
+
+  /** False when another writer was first. */
+  async #buildSegment(segment: BuildSegment, isLast: boolean): Promise<boolean> {
+    const { view, context, plan, signal } = this.#request;
+    const carryIn = await this.#loadCarry();
+    if (carryIn === GONE) return false;
+    const { blocks, reason } = segment;
+    const run = await buildRun({ view, context, blocks, carryIn, signal }, this.#deps);
+    const carryOut = run.result.carryOut;
+    const carryOutHash = carryHashOf(carryOut);
+    const carryInHash = this.#carry.hash;
+    const made: NewPartition[] = [await this.#writeRun(segment, run.result, carryInHash)];
+    if (isLast && plan.tailNeeded) {
+      made.push(await this.#writeTail(run.result.tail, carryOutHash, blocks));
+    }
+    const replaces = [...segment.replaces, ...(isLast ? plan.retires : [])];
+    const { rejected } = run;
+    if (!(await this.#commit({ replaces, made, carryInHash, rejected }))) return false;
+    this.#carry = { hash: carryOutHash, bytes: carryOut, partitionId: made[0]?.partitionId };
+    this.#blocksDecoded += blocks.length - rejected.length;
+    this.#rejected.push(...rejected);
+    this.#reportWritten({ made, blocks, reason, notes: run.result.notes });
+    return true;
+  }
+
+  /** Every run was kept: what is left to do is the tail, and to take away what is no longer wanted. */
+  async #finishKept(): Promise<boolean> {
+    const { plan, view, context } = this.#request;
+    const last: Segment | undefined = plan.segments.at(-1);
+    const made: NewPartition[] = [];
+    if (plan.tailNeeded && last !== undefined) {
+      const carry = await this.#loadCarry();
+      if (carry === GONE) return false;
+      const { tail } = view.createRunBuilder(context, carry).finish();
+      made.push(await this.#writeTail(tail, this.#carry.hash, last.blocks));
+    }
+    const commit = { replaces: plan.retires, made, carryInHash: this.#carry.hash, rejected: [] };
+    if (!(await this.#commit(commit))) return false;
+    this.#reportWritten({ made, blocks: [], reason: 'tail or deleted blocks', notes: undefined });
+    return true;
+  }
+
+  async #loadCarry(): Promise<Uint8Array | undefined | typeof GONE> {
+    const { hash, bytes, partitionId } = this.#carry;
+    if (hash === null || bytes !== undefined || partitionId === undefined) return bytes;
+    const stored = await this.#deps.catalog.loadCarry(partitionId, this.#request.signal);
+    return carryHashOf(stored) === hash ? stored : GONE;
+  }
+
+  async #writeRun(
+    { blocks }: BuildSegment,
+    { rows, minEventNs, maxEventNs, carryOut }: RunResult,
+    carryInHash: string | null,
+  ): Promise<NewPartition> {
+    const partition = await this.#writePartition({ kind: 'run', rows, blocks, carryInHash });
+    return {
+      ...partition,
+      blockIds: blocks.map((block) => block.blockId),
+      minEventNs: minEventNs ?? null,
+      maxEventNs: maxEventNs ?? null,
+      carryOutHash: carryHashOf(carryOut),
+      carryOut,
+      eventCount: blocks.reduce((count, block) => count + block.objectCount, 0),
+    };
+  }
+
+  /** A tail is written though it has no rows: it says that the chain's end was looked at. */
+  async #writeTail(
+    tail: RowColumns | undefined,
+    carryInHash: string | null,
+    lastBlocks: readonly SourceBlock[],
+  ): Promise<NewPartition> {
+    const rows = tail ?? { rowCount: 0, columns: [] };
+    const request = { kind: 'tail', rows, blocks: lastBlocks, carryInHash } as const;
+    const partition = await this.#writePartition(request);
+    return {
+      ...partition,
+      ...eventRangeOf(this.#request.view, rows),
+      blockIds: [],
+      carryOutHash: null,
+      eventCount: 0,
+    };
+  }
+
+  async #writePartition(part: {
+    readonly kind: 'run' | 'tail';
+    readonly rows: RowColumns;
+    /** Of the run; of a tail those of the last run, whose insert times it takes. */
+    readonly blocks: readonly SourceBlock[];
+    readonly carryInHash: string | null;
+  }): Promise<
+    Omit<NewPartition, 'blockIds' | 'minEventNs' | 'maxEventNs' | 'carryOutHash' | 'eventCount'>
+  > {
+    const { view, instance, schemaHash, context, signal } = this.#request;
+    const { kind, rows, carryInHash } = part;
+    const blocks = kind === 'run' ? part.blocks : [];
+    const sourceHash = sourceHashOf({ context, blocks, carryInHash });
+    const viewSet = view.name;
+    const partitionId = partitionIdOf({ viewSet, instance, schemaHash, sourceHash, kind });
+    const range = insertRangeOf(part.blocks);
+    const { beginInsertUs } = range;
+    const identity = { view, instance, schemaHash, sourceHash, partitionId };
+    const file = await publishPartitionFile(
+      { ...identity, beginInsertUs, rows, signal },
+      this.#deps,
+    );
+    return {
+      partitionId,
+      kind,
+      sourceHash,
+      carryInHash,
+      rowCount: rows.rowCount,
+      ...range,
+      ...file,
+    };
+  }
+
+  async #commit(commit: {
+    readonly replaces: readonly string[];
+    readonly made: readonly NewPartition[];
+    readonly carryInHash: string | null;
+    readonly rejected: readonly RejectedBlock[];
+  }): Promise<boolean> {
+    const { view, instance, schemaHash, signal } = this.#request;
+    const keys = commit.made.map((partition) => partition.objectKey);
+    let outcome: 'committed' | 'conflict';
+    try {
+      signal.throwIfAborted();
+      outcome = await this.#deps.catalog.commit(
+        {
+          viewSet: view.name,
+          instance,
+          schemaHash,
+          replaces: commit.replaces,
+          insert: commit.made,
+          expectPredecessorCarryHash: commit.carryInHash ?? undefined,
+          rejected: commit.rejected,
+        },
+        signal,
+      );
+    } catch (error) {
+      // It may have been committed all the same, so the files stay: at worst they are orphans.
+      this.#deps.logger.debug('commit failed', { view: view.name, instance, error });
+      throw error;
+    }
+    if (outcome === 'conflict') await discardPartitionFiles(keys, this.#deps);
+    return outcome === 'committed';
+  }
+
+  #reportWritten(report: {
+    readonly made: readonly NewPartition[];
+    readonly blocks: readonly SourceBlock[];
+    readonly reason: string;
+    readonly notes: RunResult['notes'] | undefined;
+  }): void {
+    const { view, instance } = this.#request;
+    const { metrics, logger } = this.#deps;
+    for (const partition of report.made) {
+      this.#sourceHashes.push(partition.sourceHash);
+      this.#built += 1;
+      this.#rows += partition.rowCount;
+      metrics.partitionsBuilt.inc({ view: view.name });
+      logger.info('partition written', writtenFacts(view, instance, partition, report));
+    }
+    const nowMs = Date.now();
+    for (const { insertTimeUs } of report.blocks) {
+      metrics.lagMs.observe({ view: view.name }, Math.max(0, nowMs - Number(insertTimeUs) / 1000));
+    }
+  }
+}
+
+function writtenFacts(
+  view: ViewSet,
+  instance: string,
+  partition: Pick<PartitionRecord, 'partitionId' | 'kind' | 'rowCount' | 'sizeBytes'>,
+  report: { readonly reason: string; readonly notes: RunResult['notes'] | undefined },
+): Record<string, unknown> {
+  const { partitionId, kind, rowCount, sizeBytes } = partition;
+  const facts = { view: view.name, instance, partitionId, kind, rowCount, sizeBytes };
+  return { ...facts, reason: report.reason, notes: kind === 'run' ? report.notes : undefined };
+}

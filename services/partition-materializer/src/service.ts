@@ -1,0 +1,258 @@
+/**
+ * Composition root of the materializer. Opened in this order and closed in the reverse: database, object
+ * store, bus, decoders, Parquet writer, sweeper, lanes, HTTP. So a stop first ends intake, then finishes
+ * or hands back what is under way.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Bus, connectBus, laneOf } from '@tracelake/bus';
+import { TokenPool } from '@tracelake/channels';
+import type { ProcessId } from '@tracelake/domain';
+import { createViewRegistry, type ViewRegistry } from '@tracelake/lakehouse';
+import { ParquetWriter } from '@tracelake/parquet';
+import {
+  createHttpServer,
+  type HttpServer,
+  type RunningService,
+  type ServiceContext,
+  waitForDependency,
+} from '@tracelake/service-kit';
+import {
+  type Database,
+  ensureLakeSettings,
+  LaneLeaseRepository,
+  migrate,
+  type ObjectStore,
+  openDatabase,
+  openObjectStore,
+  PartitionCatalog,
+} from '@tracelake/storage';
+import type { BuildDependencies } from './build/build-dependencies.ts';
+import { InstanceBuilder } from './build/instance-builder.ts';
+import type { InstanceBuilds } from './build/instance-builds.ts';
+import { PayloadBudget } from './build/payload-budget.ts';
+import { logBusEvent } from './bus-event-log.ts';
+import type { MaterializerConfig } from './config.ts';
+import { DecodeWorkerPool } from './decode/decode-worker-pool.ts';
+import { CatchUp } from './eager/catch-up.ts';
+import { problemOfMaterializer } from './http/error-response.ts';
+import { registerRoutes } from './http/routes.ts';
+import { LaneOwner } from './lanes/lane-owner.ts';
+import { LanePipeline } from './lanes/lane-pipeline.ts';
+import { ObjectSweeper } from './object-sweeper.ts';
+import { createMaterializerMetrics, type MaterializerMetrics } from './telemetry-metrics.ts';
+
+export interface MaterializerOverrides {
+  /** Views beside or instead of the built-in ones. */
+  readonly registry?: ViewRegistry;
+}
+
+/** Of the grace to stop, the part in which builds under way may still finish. */
+const DRAIN_SHARE = 0.6;
+
+/** Starts the service; disposing of it drains. Rejects when a dependency is refused or stays away. */
+export async function createMaterializerService(
+  config: MaterializerConfig,
+  context: ServiceContext,
+  overrides: MaterializerOverrides = {},
+): Promise<RunningService> {
+  await using stack = new AsyncDisposableStack();
+  const metrics = createMaterializerMetrics(context.metrics);
+  const registry = overrides.registry ?? createViewRegistry();
+  const database = stack.use(await openLake(config, context));
+  const objectStore = await openObjects(config, context);
+  const bus = stack.use(await openBus(config, context));
+  const catalog = new PartitionCatalog(database);
+  const stores = { registry, database, catalog, objectStore, metrics };
+  const builder = await createBuilder(stack, config, context, stores);
+  const stopBuilds = new AbortController();
+  const builds: InstanceBuilds = {
+    build: (request, signal) =>
+      builder.build(request, AbortSignal.any([signal, stopBuilds.signal])),
+  };
+  const hardStop = stopBuilds.signal;
+  const lanes = startLanes(stack, { config, context, bus, builds, hardStop, ...stores });
+  const server = stack.use(createServer(config, context, { database, objectStore, bus }));
+  registerRoutes(server.app, { registry, catalog, build: builds.build });
+  const url = await server.listen();
+  const owned = stack.move();
+  return {
+    url,
+    beginDrain: () => server.beginDrain(),
+    describeRemaining: () => ({ lanes: lanes.heldLanes, requestsInFlight: server.inFlight.count }),
+    async [Symbol.asyncDispose]() {
+      const timer = setTimeout(
+        () => stopBuilds.abort(new Error('the service stops')),
+        config.shutdownGraceS * 1000 * DRAIN_SHARE,
+      );
+      await owned.disposeAsync();
+      clearTimeout(timer);
+    },
+  };
+}
+
+interface Stores {
+  readonly registry: ViewRegistry;
+  readonly database: Database;
+  readonly catalog: PartitionCatalog;
+  readonly objectStore: ObjectStore;
+  readonly metrics: MaterializerMetrics;
+}
+
+async function createBuilder(
+  stack: AsyncDisposableStack,
+  config: MaterializerConfig,
+  { logger }: ServiceContext,
+  stores: Stores,
+): Promise<InstanceBuilder> {
+  const tempDir = await mkdtemp(join(tmpdir(), 'tracelake-materializer-'));
+  stack.defer(() => rm(tempDir, { recursive: true, force: true }));
+  const parquet = stack.use(
+    await ParquetWriter.open({ memoryLimitBytes: config.parquetMemoryBytes, tempDir }),
+  );
+  const decoders = stack.use(
+    new DecodeWorkerPool({
+      // A token is a thread's leave to work, so there is never one without a thread.
+      workers: config.cpuTokens,
+      decodeTimeoutMs: config.decodeTimeoutMs,
+      workerHeapMb: config.workerHeapMb,
+      onWorkerReplaced: (reason) => {
+        stores.metrics.workersReplaced.inc();
+        logger.warn('decode worker replaced', { reason });
+      },
+    }),
+  );
+  const dependencies: BuildDependencies = {
+    ...stores,
+    decoders,
+    payloadBudget: new PayloadBudget(config.payloadBytesMax),
+    cpuTokens: new TokenPool(config.cpuTokens),
+    parquet,
+    tempDir,
+    logger,
+    settings: config,
+  };
+  return new InstanceBuilder(dependencies);
+}
+
+interface LaneParts extends Stores {
+  readonly config: MaterializerConfig;
+  readonly context: ServiceContext;
+  readonly bus: Bus;
+  readonly builds: InstanceBuilds;
+  readonly hardStop: AbortSignal;
+}
+
+/** Closed in reverse: lanes are drained and given back, then nothing looks for work any more. */
+function startLanes(stack: AsyncDisposableStack, parts: LaneParts): LaneOwner {
+  const { config, context, bus, builds, catalog, metrics, registry, hardStop } = parts;
+  const { logger } = context;
+  const eagerViews = registry.list().filter((view) => view.eager);
+  const pipelines = new Map<number, LanePipeline>();
+  const catchUp = stack.use(
+    new CatchUp({
+      catalog,
+      eagerViews,
+      intervalMs: config.catchUpIntervalMs,
+      note: (item, processId) =>
+        pipelines.get(laneOf(processId as ProcessId, config.lanes))?.note(item) ?? false,
+      logger,
+    }),
+  );
+  bus.onRecreated(() => catchUp.lookAtAll());
+  const owner = stack.use(
+    new LaneOwner({
+      repository: new LaneLeaseRepository(parts.database),
+      laneCount: config.lanes,
+      owner: `${hostname()}-${process.pid}-${randomUUID()}`,
+      leaseMs: config.laneLeaseMs,
+      startLane: (lane, signal) => {
+        const shared = { bus, builds, eagerViews, settings: config, metrics, logger, hardStop };
+        const pipeline = new LanePipeline({ ...shared, lane, signal });
+        pipelines.set(lane, pipeline);
+        // What came while the lane had no owner.
+        catchUp.lookAtAll();
+        return pipeline;
+      },
+      onHeldChange: (held) => metrics.lanesHeld.set(held),
+      logger,
+    }),
+  );
+  stack.use(createSweeper(parts, () => owner.heldLanes.includes(0)));
+  return owner;
+}
+
+function createSweeper(parts: LaneParts, isMine: () => boolean): ObjectSweeper {
+  const { config, context } = parts;
+  return new ObjectSweeper({
+    ...parts,
+    intervalMs: config.sweepIntervalMs,
+    orphanAgeMs: config.orphanAgeMs,
+    isMine,
+    logger: context.logger,
+  });
+}
+
+async function openLake(config: MaterializerConfig, context: ServiceContext): Promise<Database> {
+  await using stack = new AsyncDisposableStack();
+  const database = stack.use(
+    openDatabase(config.databaseUrl.reveal(), {
+      poolSize: config.databasePoolConnections,
+      applicationName: 'tracelake-partition-materializer',
+    }),
+  );
+  await waitForDependency(
+    async (signal) => {
+      const { applied, version } = await migrate(database, signal);
+      if (applied.length > 0) context.logger.info('database migrated', { applied, version });
+      await ensureLakeSettings(database, { lanes: config.lanes }, signal);
+    },
+    { name: 'postgres', ...context },
+  );
+  stack.move();
+  return database;
+}
+
+async function openObjects(
+  config: MaterializerConfig,
+  context: ServiceContext,
+): Promise<ObjectStore> {
+  const objects = await openObjectStore(config.objectStoreUrl, { endpoint: config.s3EndpointUrl });
+  await waitForDependency((signal) => objects.checkReady(signal), {
+    name: 'object-store',
+    ...context,
+  });
+  return objects;
+}
+
+/** Without the bus, eager views are still built from what Postgres knows, so nobody waits for it. */
+async function openBus(config: MaterializerConfig, { logger }: ServiceContext): Promise<Bus> {
+  return await connectBus({
+    servers: config.natsUrl.reveal(),
+    name: 'partition-materializer',
+    lanes: config.lanes,
+    waitForServer: false,
+    onEvent: (event) => logBusEvent(event, logger),
+  });
+}
+
+function createServer(
+  config: MaterializerConfig,
+  context: ServiceContext,
+  { database, objectStore, bus }: { database: Database; objectStore: ObjectStore; bus: Bus },
+): HttpServer {
+  return createHttpServer({
+    ...config,
+    logger: context.logger,
+    metrics: context.metrics,
+    checks: {
+      postgres: (signal) => database.checkReady(signal),
+      'object-store': (signal) => objectStore.checkReady(signal),
+      nats: () => bus.checkReady(),
+    },
+    problemOf: problemOfMaterializer,
+  });
+}
