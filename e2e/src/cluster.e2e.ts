@@ -70,7 +70,7 @@ describe('the whole system in containers', { skip: engineProblem ?? false }, () 
     const fixture = loadFixture('small');
     await exportTrace(cluster.exportUrl, fixture.processId);
     const written = () =>
-      readMetric(cluster.materializerUrl, 'tracelake_partitions_total', { outcome: 'written' });
+      readMetric(cluster.materializerUrl, 'tracelake_materializer_partitions_built_total');
     const before = await written();
     assert.ok(before > 0, 'partitions were built before');
     for (let n = 0; n < 5; n++) await exportTrace(cluster.exportUrl, fixture.processId);
@@ -186,7 +186,7 @@ async function countPartitionRows(
 ): Promise<number | undefined> {
   const response = await fetch(`${cluster.materializerUrl}/v1/partitions/${view}/${instance}`);
   if (!response.ok) return undefined;
-  const { partitions } = (await response.json()) as { partitions: { row_count: number }[] };
+  const partitions = (await response.json()) as { row_count: number }[];
   const rows = partitions.reduce((sum, partition) => sum + partition.row_count, 0);
   return rows === 0 ? undefined : rows;
 }

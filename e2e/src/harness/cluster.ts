@@ -4,13 +4,13 @@
  * killed and started again.
  */
 
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { findNatsBinary } from '@tracelake/local-servers';
 import { GenericContainer, type StartedTestContainer, Wait } from 'testcontainers';
 import { buildServiceImages, ensureServerImages } from '../../../deploy/docker/build-images.ts';
 import { docker, RUN_LABEL, reap } from './docker-engine.ts';
+import { freePort } from './free-port.ts';
+import { waitUntilReady } from './readiness.ts';
 
 export type Part = 'postgres' | 'nats' | 'ingest' | 'partition-materializer' | 'trace-export';
 
@@ -111,23 +111,6 @@ function openCluster(
     },
     [Symbol.asyncDispose]: reap,
   };
-}
-
-/** Polls `/readyz` until it answers 200. */
-export async function waitUntilReady(url: string, timeoutMs = 60_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  let last = 'no answer';
-  while (Date.now() < deadline) {
-    try {
-      const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(5_000) });
-      last = `${response.status} ${await response.text()}`;
-      if (response.ok) return;
-    } catch (error) {
-      last = String(error);
-    }
-    await sleep(200);
-  }
-  throw new Error(`${url} is not ready after ${timeoutMs} ms: ${last}`);
 }
 
 interface PartOptions {
@@ -231,18 +214,6 @@ async function choosePorts(): Promise<Record<Part, number>> {
     'partition-materializer': materializer ?? 0,
     'trace-export': traceExport ?? 0,
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 async function describeFailure(): Promise<string> {
