@@ -28,19 +28,19 @@ export interface OpenBlock {
   readonly counts: RecordCounts;
 }
 
+/** Any text in a buffer of this size fits the longest string there can be. */
+const TEXT_BYTES_MAX = 2 ** 29 - 32;
+
 /** Decompresses both buffers, indexes the dependencies and proves the framing of the objects. */
 export function openBlock(input: BlockDecodeInput): OpenBlock {
-  const { payload, limits } = input;
+  const { payload } = input;
+  const bytesMax = Math.min(input.limits.decompressedBytesMax, TEXT_BYTES_MAX);
   const dependenciesLayout = bufferLayoutOf(input.dependenciesMetadata);
   const objectsLayout = bufferLayoutOf(input.objectsMetadata);
-  const dependenciesBytes = decodeLz4Frame(
-    payload.dependencies,
-    limits.decompressedBytesMax,
-    'payload.dependencies',
-  );
+  const dependenciesBytes = decodeLz4Frame(payload.dependencies, bytesMax, 'payload.dependencies');
   const objectsBytes = decodeLz4Frame(
     payload.objects,
-    limits.decompressedBytesMax - dependenciesBytes.length,
+    bytesMax - dependenciesBytes.length,
     'payload.objects',
   );
   const objects = transitBuffer('objects', objectsBytes, objectsLayout);

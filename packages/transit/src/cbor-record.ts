@@ -16,6 +16,9 @@ type FieldValues<Schema extends FieldReaders> = {
   [Key in keyof Schema]: ReturnType<Schema[Key]>;
 };
 
+/** Longer than any key of a schema. */
+const KEY_CHARACTERS_MAX = 64;
+
 /**
  * Reads a map whose keys are the schema's, in any order. Every key of the schema must be there once;
  * others are passed over.
@@ -29,7 +32,9 @@ export function readRecord<Schema extends FieldReaders>(
   const declared = reader.readMapHead();
   for (let index = 0; reader.hasNext(declared, index); index += 1) {
     const key = reader.readKey();
-    const readField = key !== undefined && Object.hasOwn(schema, key) ? schema[key] : undefined;
+    const isKnown =
+      key !== undefined && key.length <= KEY_CHARACTERS_MAX && Object.hasOwn(schema, key);
+    const readField = isKnown ? schema[key] : undefined;
     if (key === undefined || readField === undefined) {
       reader.skip();
       continue;
@@ -72,6 +77,12 @@ export function readTexts(reader: CborReader): string[] {
   return readArray(reader, readText);
 }
 
+/**
+ * V8 hashes longer strings by their length alone: a map of many equally long ones would take time that grows
+ * with the square of their number.
+ */
+const PROPERTY_NAME_CHARACTERS_MAX = 16_000;
+
 /** Reads a map of text to text; of a key that is there twice the last value counts. */
 export function readProperties(reader: CborReader): Record<string, string> {
   const entries = new Map<string, string>();
@@ -79,6 +90,8 @@ export function readProperties(reader: CborReader): Record<string, string> {
   for (let index = 0; reader.hasNext(declared, index); index += 1) {
     const key = readText(reader);
     reader.enter(key);
+    if (key.length > PROPERTY_NAME_CHARACTERS_MAX)
+      reader.fail('transit.bad-field', 'the name of a property is absurdly long');
     entries.set(key, readText(reader));
     reader.leave();
   }

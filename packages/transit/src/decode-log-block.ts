@@ -113,7 +113,9 @@ class LogDecoder {
       this.#target[row] = this.#targetOf(description);
       this.#level[row] = this.#levelByDescription[description] ?? 0;
       if (plan.messageForm === 'description')
-        this.#msg[row] = this.#interner.codeOf(dependencies.memberText(description, 'fmt_str'));
+        this.#msg[row] = this.#textCodes.codeOf(
+          dependencies.memberDependency(description, 'fmt_str'),
+        );
     } else {
       this.#level[row] = plan.isLevelByte
         ? objects.view.getUint8(start + plan.levelOffset)
@@ -143,7 +145,7 @@ class LogDecoder {
     const known = this.#targetPlusOneByDescription[description] ?? 0;
     if (known !== 0) return known - 1;
     const { dependencies } = this.#block;
-    const target = this.#interner.codeOf(dependencies.memberText(description, 'target'));
+    const target = this.#textCodes.codeOf(dependencies.memberDependency(description, 'target'));
     this.#levelByDescription[description] = dependencies.memberU32(description, 'level');
     this.#targetPlusOneByDescription[description] = target + 1;
     return target;

@@ -10,7 +10,7 @@ import {
 import { NO_PROPERTIES_JSON, PropertySets } from './property-sets.ts';
 import { failRecord, type TransitBuffer } from './record-framing.ts';
 import type { TypeLayout } from './record-layout.ts';
-import { StringInterner } from './string-interner.ts';
+import { DependencyTextCodes, StringInterner } from './string-interner.ts';
 
 /** Metric events of a block, one row each, in the order they were recorded. Texts are codes into `strings`. */
 export interface MetricBlockColumns {
@@ -104,6 +104,7 @@ class MetricDecoder {
   readonly #block: OpenBlock;
   readonly #frequencyHz: number;
   readonly #interner = new StringInterner();
+  readonly #textCodes: DependencyTextCodes;
   readonly #propertySets: PropertySets;
   readonly #descriptions: (MetricDescription | undefined)[] = [];
   readonly #ticksUnit = this.#interner.codeOf('ticks');
@@ -120,6 +121,7 @@ class MetricDecoder {
   constructor(block: OpenBlock, input: MetricBlockDecodeInput, count: number) {
     this.#block = block;
     this.#frequencyHz = input.frequencyHz;
+    this.#textCodes = new DependencyTextCodes(block.dependencies, this.#interner);
     this.#propertySets = new PropertySets(
       block.dependencies,
       this.#interner,
@@ -172,11 +174,9 @@ class MetricDecoder {
     const known = this.#descriptions[dependency];
     if (known !== undefined) return known;
     const { dependencies } = this.#block;
-    const description = {
-      target: this.#interner.codeOf(dependencies.memberText(dependency, 'target')),
-      name: this.#interner.codeOf(dependencies.memberText(dependency, 'name')),
-      unit: this.#interner.codeOf(dependencies.memberText(dependency, 'unit')),
-    };
+    const codeOf = (member: string): number =>
+      this.#textCodes.codeOf(dependencies.memberDependency(dependency, member));
+    const description = { target: codeOf('target'), name: codeOf('name'), unit: codeOf('unit') };
     this.#descriptions[dependency] = description;
     return description;
   }

@@ -18,6 +18,8 @@ const RECORD = 4;
 
 /** More than any block of a real client holds many times over; bounds the index built over them. */
 const DEPENDENCIES_MAX = 1 << 23;
+/** Longer keys would make a map of them slow (see `StringInterner`), and nobody names a property so. */
+const PROPERTY_NAME_CHARACTERS_MAX = 16_000;
 const ID_BYTES = 8;
 const PROPERTY_SET_HEADER_BYTES = 12;
 
@@ -65,11 +67,11 @@ export class Dependencies {
     return text;
   }
 
-  /** The text that a record's reference member points at. */
-  memberText(index: number, name: string): string {
+  /** The dependency that a record's reference member points at. */
+  memberDependency(index: number, name: string): number {
     const member = this.#member(index, name);
-    if (member.kind !== 'reference') this.#failMember(index, name, 'text');
-    return this.textOf(this.resolve(this.#buffer, this.#start(index) + member.offset));
+    if (member.kind !== 'reference') this.#failMember(index, name, 'a reference');
+    return this.resolve(this.#buffer, this.#start(index) + member.offset);
   }
 
   /** A record's member of type u32 or u8. */
@@ -90,6 +92,8 @@ export class Dependencies {
     const properties = new Map<string, string>();
     for (let at = start + PROPERTY_SET_HEADER_BYTES; at < this.#end(index); at += size) {
       const name = this.textOf(this.resolve(this.#buffer, at + nameOffset));
+      if (name.length > PROPERTY_NAME_CHARACTERS_MAX)
+        failRecord(this.#buffer, at, 'the name of a property is absurdly long');
       properties.set(name, this.textOf(this.resolve(this.#buffer, at + valueOffset)));
     }
     return properties;

@@ -249,6 +249,21 @@ test('many properties that name one huge text are refused before they fill the m
   assertRefuses(() => decodeLogBlock(inputOf(block)), 'transit.too-large');
 });
 
+test('long texts of one length cost no more than their bytes, and equal ones share a code', () => {
+  const recording = new RecordingBuilder();
+  const filler = 'm'.repeat(17_000);
+  for (let index = 0; index < 3500; index += 1)
+    recording.log({ ticks: index, message: `${filler}${1000 + (index % 3000)}` });
+  const input = inputOf(rawBlockOf(recording.requests(), 'log'));
+  const started = process.cpuUsage();
+  const columns = decodeLogBlock(input);
+  const cpuMs = process.cpuUsage(started).user / 1000;
+  assert.equal(new Set(columns.msg).size, 3000);
+  assert.equal(columns.strings[columns.msg[3499] ?? -1], `${filler}1499`);
+  // A map keyed by the texts themselves takes ten times as long, and four times that for twice as many.
+  assert(cpuMs < 2000, `${cpuMs} ms`);
+});
+
 test('a bomb in either buffer is refused for the whole block', () => {
   const bomb = encodeLz4Frame(new Uint8Array(limits.decompressedBytesMax + 1));
   assert(bomb.length < 1 << 20);

@@ -64,6 +64,7 @@ test('a field of the wrong kind is named', () => {
     ['exe', { exe: 'a\0b' }],
     ['parent_process_id', { parentProcessId: 'none' }],
     ['properties.k', { properties: { k: '\0' } }],
+    [`properties.${'k'.repeat(64)}`, { properties: { ['k'.repeat(16_001)]: '' } }],
   ];
   for (const [field, change] of broken) {
     const body = encodeProcessInfo({ ...process, ...change }, 'rust');
@@ -136,6 +137,20 @@ test('types that contain themselves are refused when they arrive and when they a
       details: { field: 'objects_metadata' },
     });
   }
+});
+
+test('more types than a record could ever name are refused', () => {
+  const types = Array.from({ length: 1025 }, (_, index) => ({
+    name: `T${index}`,
+    size: 8,
+    isReference: false,
+    members: [],
+  }));
+  decodeUserDefinedTypes(encodeUserDefinedTypes(types.slice(1)));
+  assertRefuses(
+    () => decodeUserDefinedTypes(encodeUserDefinedTypes(types)),
+    'transit.bad-metadata',
+  );
 });
 
 test('sizes and offsets beyond what a number holds are refused', () => {

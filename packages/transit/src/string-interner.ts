@@ -1,4 +1,13 @@
+import { hash } from 'node:crypto';
 import type { Dependencies } from './dependencies.ts';
+
+/**
+ * V8 hashes longer strings by their length alone, so that a map of many equally long ones takes time that grows
+ * with the square of their number.
+ */
+const MAP_KEY_CHARACTERS_MAX = 16_000;
+/** No decoded text holds a lone surrogate, so no text equals the key of a longer one. */
+const LONG_KEY_PREFIX = '\ud800';
 
 /** Gives each distinct text of a block a code, counted from zero. */
 export class StringInterner {
@@ -6,11 +15,13 @@ export class StringInterner {
   readonly #codes = new Map<string, number>();
 
   codeOf(text: string): number {
-    const known = this.#codes.get(text);
+    const key =
+      text.length <= MAP_KEY_CHARACTERS_MAX ? text : LONG_KEY_PREFIX + hash('sha256', text, 'hex');
+    const known = this.#codes.get(key);
     if (known !== undefined) return known;
     const code = this.strings.length;
     this.strings.push(text);
-    this.#codes.set(text, code);
+    this.#codes.set(key, code);
     return code;
   }
 }

@@ -6,6 +6,8 @@ import type { UserDefinedType, UserDefinedTypeMember } from '@tracelake/domain';
 import { isScalarTypeName } from './scalar-type.ts';
 import { TransitDecodeError } from './transit-decode-error.ts';
 
+/** A record names its type in one byte; the rest can only be nested. */
+const TYPES_MAX = 1024;
 const NESTING_MAX = 32;
 /** Members of a type once all nested ones are written out; the largest real type has about a dozen. */
 const FLAT_MEMBERS_MAX = 4096;
@@ -30,6 +32,13 @@ export function nestedTypeOf(
 
 /** Throws `transit.bad-metadata` unless every type nests finitely and reasonably. */
 export function checkTypeNesting(types: readonly UserDefinedType[], field: string): void {
+  if (types.length > TYPES_MAX) {
+    throw new TransitDecodeError(
+      'transit.bad-metadata',
+      `cannot use type metadata: there are more than ${TYPES_MAX} types`,
+      { field, limit: TYPES_MAX },
+    );
+  }
   const byName = typesByName(types);
   const flatCounts = new Map<UserDefinedType, number>();
   for (const type of types) countFlatMembers(type, 0);
