@@ -132,7 +132,7 @@ export class RunningConsumer<Stream extends keyof StreamMessages> implements Bus
     this.finished = this.#run();
     const stop = (): void => this.#abort();
     if (options.signal?.aborted) stop();
-    options.signal?.addEventListener('abort', stop, { once: true });
+    options.signal?.addEventListener('abort', stop, { once: true, signal: this.#draining.signal });
   }
 
   get held(): number {
