@@ -4,7 +4,7 @@ import { failRecord, type TransitBuffer } from './record-framing.ts';
 const CODEC_ANSI = 0;
 const CODEC_WIDE = 1;
 const CODEC_UTF8 = 2;
-export const ENCODED_STRING_HEADER_BYTES = 5;
+const ENCODED_STRING_HEADER_BYTES = 5;
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
