@@ -4,6 +4,7 @@
  * that arrive while a build runs do not move it.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlockId } from '@tracelake/domain';
 import type { InstanceState, ProcessSnapshot } from '@tracelake/storage';
 import { ExportError } from './export-error.ts';
@@ -121,7 +122,11 @@ async function collectOutcomes(wait: OutcomeWait): Promise<boolean> {
     const waitMs = wait.untilMs - performance.now();
     if (waitMs <= 0) break;
     const event = await wait.watch.next(waitMs, wait.signal);
-    if (event === undefined) break;
+    if (event === undefined) {
+      // A watch may end before its time; the next look must not come sooner for that.
+      await pauseUntil(wait.untilMs, wait.signal);
+      break;
+    }
     if (!outstanding.delete(nameOf(event)) || event.outcome !== 'failed') continue;
     failed = true;
     const count = (wait.failures.get(nameOf(event)) ?? 0) + 1;
@@ -129,6 +134,12 @@ async function collectOutcomes(wait: OutcomeWait): Promise<boolean> {
     if (count >= FAILURES_MAX) throw buildFailed(event);
   }
   return failed;
+}
+
+async function pauseUntil(untilMs: number, signal: AbortSignal): Promise<void> {
+  const waitMs = untilMs - performance.now();
+  if (waitMs > 0) await sleep(waitMs, undefined, { signal });
+  signal.throwIfAborted();
 }
 
 /** The blocks of each instance at the first look. */

@@ -1,5 +1,6 @@
 /** Every event this service counts or logs, each once. Nothing here throws. */
 
+import type { BusEvent } from '@tracelake/bus';
 import type { ChannelStats } from '@tracelake/channels';
 import type { ProcessId } from '@tracelake/domain';
 import type { Counter, Gauge, Histogram, Logger, Metrics } from '@tracelake/service-kit';
@@ -39,6 +40,7 @@ export class TelemetryEvents {
   readonly #openSpansMax: Gauge;
   #depthMax = 0;
   #openMax = 0;
+  #isBusDown = false;
 
   constructor(logger: Logger, metrics: Metrics) {
     this.#logger = logger;
@@ -126,8 +128,19 @@ export class TelemetryEvents {
     this.#channelDepthMax.set(this.#depthMax);
   }
 
-  watchFailed(error: unknown): void {
-    this.#logger.warn('events of builds not heard, the catalog is polled', { error });
+  busEvent(event: BusEvent): void {
+    if (event.type === 'connected') {
+      this.#isBusDown = false;
+      this.#logger.info('bus connected', { server: event.server, version: event.serverVersion });
+    } else if (event.type === 'disconnected' || event.type === 'connect-failed') {
+      // Attempts go on for as long as the bus is away: the first one tells it all.
+      if (!this.#isBusDown) this.#logger.warn('bus is away', { event });
+      this.#isBusDown = true;
+    } else if (event.type === 'streams-made') {
+      this.#logger.info('bus streams made', { made: event.made, lost: event.lost });
+    } else if (event.type === 'stream-setup-failed' || event.type === 'consumer-failed') {
+      this.#logger.warn('bus does not serve, the catalog is polled', { error: event.error });
+    }
   }
 }
 
