@@ -121,12 +121,15 @@ async function startEngine(
     child.once('exit', () => resolve());
     child.once('error', () => resolve());
   });
-  const stop = () => stopProcess(child.pid, exited);
+  const stop = async () => {
+    await stopProcess(child.pid, exited);
+    rmSync(runDir, { recursive: true, force: true });
+  };
   const env = { DOCKER_HOST: host, TESTCONTAINERS_HOST_OVERRIDE: '127.0.0.1' };
   const isUp = await waitForEngine(env, exited, options.signal);
   if (isUp) return { env, [Symbol.asyncDispose]: stop };
-  await stop();
   const reason = lastLines(await readFile(logPath, 'utf8').catch(() => ''), 3);
+  await stop();
   return { missing: `dockerd does not run here: ${reason}` };
 }
 

@@ -1,8 +1,9 @@
 /**
- * Runs every test of the tree in three phases: without I/O, with real servers, with containers. The last
- * line says how many passed and failed; the exit status is 0 only when none failed.
+ * Runs every test of the tree in phases: without I/O, with real servers, the whole system as processes, the
+ * whole system in containers. The last line says how many passed and failed; the exit status is 0 only when
+ * none failed.
  *
- * Names on the command line choose files by a part of their path; `--no-e2e` leaves the containers out.
+ * Names on the command line choose files by a part of their path; `--no-e2e` leaves the whole system out.
  */
 import { globSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -30,20 +31,22 @@ const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
 const failures: TestFailure[] = [];
 const notes: string[] = [];
 
-await runPhase('unit', findTests('{packages,services,scripts}/**/*.test.ts', isUnit), 2);
-const dbTests = findTests('{packages,services}/**/*.db.test.ts', () => true);
-if (dbTests.length > 0) await runDbPhase(dbTests);
-const e2eTests = values['no-e2e'] === true ? [] : findTests('e2e/src/**/*.{test,e2e}.ts', () => true);
-if (e2eTests.length > 0) await runE2ePhase(e2eTests);
+const unitTests = findTests('{packages,services,scripts}/**/*.test.ts').filter(isUnit);
+const dbTests = findTests('{packages,services}/**/*.db.test.ts');
+const wantsE2e = values['no-e2e'] !== true;
+const processTests = wantsE2e ? findTests('e2e/src/**/*.test.ts') : [];
+const containerTests = wantsE2e ? findTests('e2e/src/**/*.e2e.ts') : [];
+
+await runPhase('unit', unitTests, 2);
+if (dbTests.length + processTests.length > 0) await withPostgres(runServerPhases);
+if (containerTests.length > 0) await runContainerPhase();
 report();
 
-function findTests(pattern: string, accepts: (file: string) => boolean): string[] {
+function findTests(pattern: string): string[] {
+  const isChosen = (file: string) =>
+    positionals.length === 0 || positionals.some((part) => file.includes(part));
   return globSync(pattern, { cwd: rootDir, exclude: (name) => name.includes('node_modules') })
-    .filter(
-      (file) =>
-        accepts(file) &&
-        (positionals.length === 0 || positionals.some((part) => file.includes(part))),
-    )
+    .filter(isChosen)
     .toSorted();
 }
 
@@ -65,34 +68,35 @@ async function runPhase(name: string, files: readonly string[], concurrency: num
   failures.push(...result.failures);
 }
 
-/** One Postgres for all of them; each test makes a database of its own on it. */
-async function runDbPhase(files: readonly string[]): Promise<void> {
-  const directory = await mkdtemp(path.join(tmpdir(), 'tracelake-tests-'));
-  try {
-    await using postgres =
-      process.env.TRACELAKE_TEST_DATABASE_URL === undefined
-        ? await startPostgres({
-            dataDir: path.join(directory, 'postgres'),
-            durable: false,
-            searchPath: process.env.PATH ?? '',
-            removeWhenOrphaned: [directory],
-          })
-        : undefined;
-    if (postgres !== undefined) {
-      console.log(`\nusing ${postgres.description}`);
-      process.env.TRACELAKE_TEST_DATABASE_URL = postgres.url;
-    }
-    await runPhase('with real servers', files, 2);
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+async function runServerPhases(): Promise<void> {
+  await runPhase('with real servers', dbTests, 2);
+  await runPhase('the whole system as processes', processTests, 1);
 }
 
-async function runE2ePhase(files: readonly string[]): Promise<void> {
+async function runContainerPhase(): Promise<void> {
   if (signal.aborted) return;
   await using engine = await findEngine();
   Object.assign(process.env, engine?.env);
-  await runPhase('with containers', files, 1);
+  await runPhase('the whole system in containers', containerTests, 1);
+}
+
+/** One Postgres for all of them; each test makes a database of its own on it. */
+async function withPostgres(body: () => Promise<void>): Promise<void> {
+  if (signal.aborted || process.env.TRACELAKE_TEST_DATABASE_URL !== undefined) return body();
+  const directory = await mkdtemp(path.join(tmpdir(), 'tracelake-tests-'));
+  try {
+    await using postgres = await startPostgres({
+      dataDir: path.join(directory, 'postgres'),
+      durable: false,
+      searchPath: process.env.PATH ?? '',
+      removeWhenOrphaned: [directory],
+    });
+    console.log(`\nusing ${postgres.description}`);
+    process.env.TRACELAKE_TEST_DATABASE_URL = postgres.url;
+    await body();
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 async function findEngine(): Promise<ContainerEngine | undefined> {

@@ -3,9 +3,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './free-port.ts';
 
 const bin = fileURLToPath(new URL('../../../packages/cli/bin/tracelake.mjs', import.meta.url));
 
@@ -115,17 +115,6 @@ export async function chooseStackPorts(): Promise<StackPorts> {
     freePort(),
   ]);
   return { ingest, 'trace-export': traceExport, materializer };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' ? (address?.port ?? 0) : 0));
-    });
-  });
 }
 
 function collect(child: ChildProcess): { stdout: string; stderr: string } {

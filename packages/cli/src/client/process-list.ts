@@ -30,10 +30,11 @@ export async function listProcesses(
     path: `/v1/processes?${query}`,
     signal: options.signal,
   });
-  if (!Array.isArray(answer) || !answer.every(isListedProcess)) {
-    throw new CliError('cli.bad-answer', 'trace-export answered with something else than a list');
+  const { processes } = (answer ?? {}) as { processes?: unknown };
+  if (!Array.isArray(processes) || !processes.every(isListedProcess)) {
+    throw new CliError('cli.bad-answer', 'trace-export answered without a list of processes');
   }
-  return answer;
+  return processes;
 }
 
 function isListedProcess(value: unknown): value is ListedProcess {

@@ -10,7 +10,7 @@ Lists the processes that have sent telemetry, the newest first.
 
   --search TEXT      only those whose program, user, computer or id holds the text
   --limit N          at most so many (default 50)
-  --json             the service's answer as it is, for scripts
+  --json             as a JSON array with every column, for scripts
 ${connectionHelp}
 
 Examples:

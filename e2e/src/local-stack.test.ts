@@ -13,7 +13,6 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { decodeTrace, loadFixture } from '@tracelake/test-kit';
 import { eventually } from './harness/client.ts';
-import { waitUntilReady } from './harness/cluster.ts';
 import { findSliceDifferences } from './harness/expected-slices.ts';
 import {
   chooseStackPorts,
@@ -25,6 +24,7 @@ import {
   type StackService,
   startStack,
 } from './harness/local-stack.ts';
+import { waitUntilReady } from './harness/readiness.ts';
 
 const sample = loadFixture('small');
 const services: readonly StackService[] = ['ingest', 'trace-export', 'materializer'];
