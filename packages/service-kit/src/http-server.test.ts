@@ -164,6 +164,9 @@ test('every failure is a problem document', async () => {
   );
   assert.equal((await post('/nowhere')).status, 404);
   assert.equal((await post('/known/%zz')).status, 400);
+  const headers = { 'content-type': ';;' };
+  const odd = await fetch(`${url}/nowhere`, { method: 'POST', headers, body: 'x'.repeat(2 ** 21) });
+  assert.equal((await readProblem(odd)).status, 404);
   const wrongMethod = await fetch(`${url}/known/7?x=1`, { method: 'GET' });
   assert.equal(wrongMethod.status, 405);
   assert.equal(wrongMethod.headers.get('allow'), 'POST');

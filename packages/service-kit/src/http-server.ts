@@ -170,16 +170,27 @@ function registerErrorAnswers(
     return replyWithProblem({ error, problem, request, reply, logger });
   };
   app.setErrorHandler(answer);
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?', 1)[0] ?? '';
-    const allowed = routes.methodsOf(path);
-    if (allowed.length > 0) {
-      reply.header('allow', allowed.join(', '));
-      const detail = `${path} takes ${allowed.join(', ')}, not ${request.method}`;
-      const error = new ProblemError({ code: 'method-not-allowed', status: 405, detail });
-      return answer(error, request, reply);
-    }
-    const detail = 'there is nothing under this path; the README of the service lists its routes';
-    return answer(new ProblemError({ code: 'not-found', status: 404, detail }), request, reply);
+  // Before the body: fastify would first judge the content type and length of a body that nobody wants.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.is404) throw problemOfUnknownRoute(request, reply, routes);
   });
+  app.setNotFoundHandler((request, reply) =>
+    answer(problemOfUnknownRoute(request, reply, routes), request, reply),
+  );
+}
+
+function problemOfUnknownRoute(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  routes: RouteTable,
+): ProblemError {
+  const path = request.url.split('?', 1)[0] ?? '';
+  const allowed = routes.methodsOf(path);
+  if (allowed.length === 0) {
+    const detail = 'there is nothing under this path; the README of the service lists its routes';
+    return new ProblemError({ code: 'not-found', status: 404, detail });
+  }
+  reply.header('allow', allowed.join(', '));
+  const detail = `${path} takes ${allowed.join(', ')}, not ${request.method}`;
+  return new ProblemError({ code: 'method-not-allowed', status: 405, detail });
 }

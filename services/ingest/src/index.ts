@@ -1,1 +1,2 @@
-export {};
+export { type IngestConfig, readIngestConfig } from './config.ts';
+export { createIngestService } from './service.ts';

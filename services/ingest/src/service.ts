@@ -2,12 +2,12 @@
  * Composition root of ingest. Opened in this order and closed in the reverse: database, object store, bus,
  * marker, sweeper, announcer, HTTP. So a stop first ends intake, then announces what is queued.
  */
+
 import { type Bus, connectBus } from '@tracelake/bus';
 import {
   ByteBudget,
   createHttpServer,
   type HttpServer,
-  type Logger,
   type RunningService,
   type ServiceContext,
   waitForDependency,
@@ -38,6 +38,8 @@ import { UnannouncedSweeper } from './unannounced-sweeper.ts';
 const ANNOUNCE_DRAIN_MS = 3000;
 /** Rows younger than this are on their way to the bus. */
 const SWEEP_MINIMUM_AGE_MS = 5000;
+/** Rows of each kind that are announced again when the bus lost its messages. */
+const REQUEUED_ROWS_MAX = 100_000;
 
 /** Starts ingest; disposing of it drains. Rejects when a dependency is refused or stays away. */
 export async function createIngestService(
@@ -54,16 +56,15 @@ export async function createIngestService(
     streams: new StreamRepository(db),
     blocks: new BlockRepository(db),
   };
-  const bus = stack.use(await openBus(config, context));
-  const announcing = startAnnouncing(stack, { config, db, bus, tables, events, logger });
+  const bus = stack.use(await openBus(config, events));
+  const announcer = startAnnouncing(stack, { config, db, bus, tables, events });
   const budget = new ByteBudget(config.maxInFlightBytes);
-  const { announcer } = announcing;
+  const server = stack.use(createServer({ config, context, db, objects, bus }));
   events.registerGauges(metrics, {
     budget,
     announceQueueDepth: () => announcer.queueDepth,
     announcementsUnacknowledged: () => announcer.unacknowledged,
   });
-  const server = stack.use(createServer({ config, context, db, objects, bus }));
   registerRoutes(
     server.app,
     {
@@ -83,8 +84,111 @@ export async function createIngestService(
     beginDrain: () => server.beginDrain(),
     describeRemaining: () => ({
       requestsInFlight: server.inFlight.count,
-      announcementsQueued: announcer.queueDepth + announcer.unacknowledged,
+      announcementsLeft: announcer.queueDepth + announcer.unacknowledged,
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+async function openLake(config: IngestConfig, context: ServiceContext): Promise<Database> {
+  await using stack = new AsyncDisposableStack();
+  const db = stack.use(
+    openDatabase(config.databaseUrl.reveal(), {
+      poolSize: config.databasePoolConnections,
+      applicationName: 'tracelake-ingest',
+    }),
+  );
+  await waitForDependency(
+    async (signal) => {
+      const { applied, version } = await migrate(db, signal);
+      if (applied.length > 0) context.logger.info('database migrated', { applied, version });
+      await ensureLakeSettings(db, { lanes: config.lanes }, signal);
+    },
+    { name: 'postgres', ...context },
+  );
+  stack.move();
+  return db;
+}
+
+async function openObjects(config: IngestConfig, context: ServiceContext): Promise<ObjectStore> {
+  const objects = await openObjectStore(config.objectStoreUrl, { endpoint: config.s3EndpointUrl });
+  await waitForDependency((signal) => objects.checkReady(signal), {
+    name: 'object-store',
+    ...context,
+  });
+  return objects;
+}
+
+/** Connects in the background and for as long as it takes: nothing waits for the bus. */
+function openBus(config: IngestConfig, events: TelemetryEvents): Promise<Bus> {
+  return connectBus({
+    servers: config.natsUrl.reveal(),
+    name: 'tracelake-ingest',
+    lanes: config.lanes,
+    waitForServer: false,
+    onEvent: (event) => events.busEvent(event),
+  });
+}
+
+interface AnnouncingParts {
+  readonly config: IngestConfig;
+  readonly db: Database;
+  readonly bus: Bus;
+  readonly tables: MarkerPorts;
+  readonly events: TelemetryEvents;
+}
+
+/** Closed in reverse: what is queued is announced, the sweeper stops, what was announced is marked. */
+function startAnnouncing(stack: AsyncDisposableStack, parts: AnnouncingParts): Announcer {
+  const { config, db, bus, tables, events } = parts;
+  const publish = createBusPublisher(bus);
+  const marker = stack.use(new AnnouncedMarker({ ...tables, events }));
+  const sweeper = stack.use(
+    new UnannouncedSweeper({
+      ...tables,
+      publish,
+      events,
+      requeueRecent: (withinMs, signal) =>
+        requeueRecent(db, { withinMs, limit: REQUEUED_ROWS_MAX }, signal),
+      intervalMs: config.sweepIntervalS * 1000,
+      minimumAgeMs: SWEEP_MINIMUM_AGE_MS,
+    }),
+  );
+  const announcer = new Announcer({
+    publish,
+    onAnnounced: (announcement) => marker.mark(announcement),
+    events,
+    queueMessages: config.announceQueueMessages,
+  });
+  stack.defer(() => announcer.drain(AbortSignal.timeout(ANNOUNCE_DRAIN_MS)));
+  stack.use(
+    bus.onRecreated((streams) => {
+      if (streams.includes('TELEMETRY')) sweeper.announceRecentAgain();
+    }),
+  );
+  sweeper.start();
+  return announcer;
+}
+
+interface ServerParts {
+  readonly config: IngestConfig;
+  readonly context: ServiceContext;
+  readonly db: Database;
+  readonly objects: ObjectStore;
+  readonly bus: Bus;
+}
+
+function createServer({ config, context, db, objects, bus }: ServerParts): HttpServer {
+  return createHttpServer({
+    ...config,
+    logger: context.logger,
+    metrics: context.metrics,
+    checks: {
+      postgres: (signal) => db.checkReady(signal),
+      'object-store': (signal) => objects.checkReady(signal),
+    },
+    // Without the bus everything is still made durable and acknowledged.
+    optionalChecks: { nats: (signal) => bus.checkReady(signal) },
+    problemOf: problemOfIngestError,
+  });
 }

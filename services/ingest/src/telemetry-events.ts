@@ -1,4 +1,5 @@
 /** Every event this service counts or logs, each once. Nothing here throws. */
+import type { BusEvent } from '@tracelake/bus';
 import type { BlockId, ProcessId, StreamId } from '@tracelake/domain';
 import type { ByteBudget, Counter, Histogram, Logger, Metrics } from '@tracelake/service-kit';
 
@@ -38,6 +39,8 @@ export class TelemetryEvents {
   readonly #announcements: Counter<'kind' | 'via' | 'outcome'>;
   readonly #sweepFailures: Counter;
   readonly #stageMs: Histogram<'stage'>;
+  readonly #publishMs: Histogram;
+  #isBusDown = false;
 
   constructor(logger: Logger, metrics: Metrics) {
     this.#logger = logger;
@@ -76,6 +79,10 @@ export class TelemetryEvents {
       name: 'tracelake_ingest_write_stage_ms',
       help: 'Milliseconds that one stage of a write took',
       labels: ['stage'],
+    });
+    this.#publishMs = metrics.histogram({
+      name: 'tracelake_ingest_publish_ms',
+      help: 'Milliseconds until the bus had acknowledged a message',
     });
     for (const outcome of ['stored', 'row-restored', 'object-restored', 'duplicate'] as const) {
       this.#blocks.inc({ outcome }, 0);
@@ -143,6 +150,33 @@ export class TelemetryEvents {
   sweepFailed(error: unknown): void {
     this.#sweepFailures.inc();
     this.#logger.warn('look for unannounced rows failed', { error });
+  }
+
+  busEvent(event: BusEvent): void {
+    switch (event.type) {
+      case 'connected':
+        this.#isBusDown = false;
+        this.#logger.info('bus connected', { server: event.server, version: event.serverVersion });
+        return;
+      case 'disconnected':
+      case 'connect-failed':
+        // Attempts go on for as long as the bus is away: the first one tells it all.
+        if (!this.#isBusDown) this.#logger.warn('bus is away', { event });
+        this.#isBusDown = true;
+        return;
+      case 'streams-made':
+        this.#logger.info('bus streams made', { made: event.made, lost: event.lost });
+        return;
+      case 'stream-setup-failed':
+        this.#logger.warn('bus streams cannot be made', { error: event.error });
+        return;
+      case 'published':
+        this.#publishMs.observe(event.durationMs);
+        return;
+      default:
+        // Failed publishing is logged by the announcer; ingest consumes nothing.
+        return;
+    }
   }
 
   markingFailed(error: unknown): void {
