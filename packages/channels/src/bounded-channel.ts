@@ -151,17 +151,21 @@ export class BoundedChannel<T> implements AsyncIterable<T> {
     for (const receiver of drain(this.#receivers)) receiver.resolve(DONE);
   }
 
-  /** Receives until done; leaving the loop early cancels the channel. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
-    try {
-      for (;;) {
+  /**
+   * Receives until done; leaving the loop early cancels the channel. Unlike a generator's, its `return` does not
+   * wait for a `next` under way: that one ends at once.
+   */
+  [Symbol.asyncIterator](): AsyncIterator<T, undefined, undefined> {
+    return {
+      next: async () => {
         const received = await this.receive();
-        if (received.done) return;
-        yield received.value;
-      }
-    } finally {
-      this.cancel();
-    }
+        return received.done ? { done: true, value: undefined } : received;
+      },
+      return: async () => {
+        this.cancel();
+        return { done: true, value: undefined };
+      },
+    };
   }
 
   #enqueue(item: T): void {

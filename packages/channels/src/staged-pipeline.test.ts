@@ -1,147 +1,183 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { runStagedPipeline } from './staged-pipeline.ts';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { seededRandom } from '@tracelake/test-kit';
+import { runStagedPipeline, type StagedPipelineOptions } from './staged-pipeline.ts';
 import { TokenPool } from './token-pool.ts';
 
-interface Reading {
-  readonly items: AsyncIterable<number>;
-  readonly readCount: () => number;
+interface Probe {
+  written: number[];
+  inFlight: number;
+  maxInFlight: number;
+  readerEnded: boolean;
 }
 
-function numbers(count: number): Reading {
-  let read = 0;
-  return {
-    readCount: () => read,
-    items: (async function* () {
-      for (let n = 0; n < count; n++) {
-        read++;
-        yield n;
-      }
-    })(),
-  };
+function probe(): Probe {
+  return { written: [], inFlight: 0, maxInFlight: 0, readerEnded: false };
 }
 
-test('results are written in the order they were read whatever each one takes', async () => {
-  const written: number[] = [];
-  await runStagedPipeline({
-    read: numbers(200).items,
-    work: async (n) => {
-      await sleep((n * 7) % 5);
-      return n * 2;
-    },
-    write: async (result) => {
-      written.push(result);
-    },
-    workers: 4,
-    cpuTokens: new TokenPool(3),
-    channelDepth: 2,
-  });
-  assert.deepEqual(
-    written,
-    [...Array(200).keys()].map((n) => n * 2),
-  );
-});
+async function* numbers(count: number, state: Probe): AsyncGenerator<number, void, undefined> {
+  try {
+    for (let item = 0; item < count; item++) {
+      state.inFlight++;
+      state.maxInFlight = Math.max(state.maxInFlight, state.inFlight);
+      yield item;
+    }
+  } finally {
+    state.readerEnded = true;
+  }
+}
 
-test('no more than the bound is between reader and writer while the writer is slow', async () => {
-  const reading = numbers(60);
-  let written = 0;
-  let widest = 0;
-  await runStagedPipeline({
-    read: reading.items,
-    work: async (n) => n,
-    write: async () => {
-      widest = Math.max(widest, reading.readCount() - written);
-      await sleep(1);
-      written++;
+type Options = Partial<StagedPipelineOptions<number, number>>;
+
+function run(count: number, state: Probe, options: Options = {}): Promise<void> {
+  return runStagedPipeline<number, number>({
+    read: numbers(count, state),
+    work: async (item) => item,
+    write: async (item) => {
+      state.inFlight--;
+      state.written.push(item);
     },
-    workers: 2,
+    workers: 3,
     cpuTokens: new TokenPool(2),
-    channelDepth: 3,
-  });
-  assert.equal(written, 60);
-  assert.ok(widest <= 2 * 3 + 2 + 2, `${widest} items in flight`);
-});
-
-test('at most as many compute at once as there are tokens', async () => {
-  const cpuTokens = new TokenPool(2);
-  let active = 0;
-  let most = 0;
-  const run = () =>
-    runStagedPipeline({
-      read: numbers(20).items,
-      work: async () => {
-        active++;
-        most = Math.max(most, active);
-        await sleep(1);
-        active--;
-      },
-      write: async () => {},
-      workers: 4,
-      cpuTokens,
-      channelDepth: 4,
-    });
-  await Promise.all([run(), run(), run()]);
-  assert.equal(most, 2);
-  assert.equal(cpuTokens.inUse, 0);
-});
-
-for (const stage of ['reader', 'worker', 'writer'] as const) {
-  test(`a failing ${stage} ends the pipeline with its own error and frees every token`, async () => {
-    const failure = new Error(`${stage} failed`);
-    const failAt = (here: string, n: number) => {
-      if (here === stage && n === 7) throw failure;
-    };
-    const cpuTokens = new TokenPool(1);
-    const read = (async function* () {
-      for (let n = 0; ; n++) {
-        failAt('reader', n);
-        yield n;
-      }
-    })();
-    await assert.rejects(
-      runStagedPipeline({
-        read,
-        work: async (n) => {
-          failAt('worker', n);
-          return n;
-        },
-        write: async (n) => failAt('writer', n),
-        workers: 3,
-        cpuTokens,
-        channelDepth: 2,
-      }),
-      failure,
-    );
-    assert.equal(cpuTokens.inUse, 0);
+    channelDepth: 4,
+    ...options,
   });
 }
 
-test('the caller can abort it while every stage waits', async () => {
-  const stop = new AbortController();
-  const cpuTokens = new TokenPool(1);
-  const running = runStagedPipeline({
-    read: numbers(1000).items,
-    work: async (n) => n,
-    write: (_result, signal) => sleep(60_000, undefined, { signal }),
-    workers: 2,
-    cpuTokens,
-    channelDepth: 1,
-    signal: stop.signal,
+test('results are written in the order read, however long each takes', async () => {
+  for (let seed = 1; seed <= 100; seed++) {
+    const random = seededRandom(seed);
+    const state = probe();
+    const [workers, channelDepth] = [1 + random.int(5), 1 + random.int(5)];
+    await run(40, state, {
+      workers,
+      channelDepth,
+      work: async (item) => {
+        for (let turns = random.int(4); turns > 0; turns--) await nextTurn();
+        return item;
+      },
+    });
+    assert.deepEqual(state.written, [...Array(40).keys()], `seed ${seed}`);
+    assert(state.maxInFlight <= 2 * channelDepth + 2 * workers + 1, `seed ${seed}`);
+  }
+});
+
+test('a writer that stalls stops the reader after a bounded number of items', async () => {
+  const state = probe();
+  const { promise: stalled, resolve: resume } = Promise.withResolvers<void>();
+  const running = run(1000, state, {
+    write: async (item) => {
+      if (item === 0) await stalled;
+      state.inFlight--;
+      state.written.push(item);
+    },
+  });
+  await sleep(30);
+  const held = state.inFlight;
+  assert(held <= 4 + 4 + 3 + 2, `${held} items are held`);
+  await sleep(10);
+  assert.equal(state.inFlight, held, 'nothing moves while the writer stalls');
+  resume();
+  await running;
+  assert.equal(state.written.length, 1000);
+});
+
+test('work never runs on more tokens than there are', async () => {
+  const cpuTokens = new TokenPool(2);
+  let busy = 0;
+  let maxBusy = 0;
+  const work = async (item: number) => {
+    busy++;
+    maxBusy = Math.max(maxBusy, busy);
+    await nextTurn();
+    busy--;
+    return item;
+  };
+  await Promise.all(
+    Array.from({ length: 3 }, () => run(30, probe(), { cpuTokens, work, workers: 4 })),
+  );
+  assert.equal(maxBusy, 2);
+  assert.equal(cpuTokens.available, 2);
+});
+
+for (const stage of ['read', 'work', 'write'] as const) {
+  test(`a failure of the ${stage} stage ends the others and reaches the caller`, async () => {
+    const failure = new Error(`cannot ${stage}`);
+    const failAt = (item: number) => {
+      if (item === 10) throw failure;
+      return item;
+    };
+    const state = probe();
+    const cpuTokens = new TokenPool(2);
+    const controller = new AbortController();
+    async function* failingRead() {
+      for await (const item of numbers(1000, state)) yield failAt(item);
+    }
+    await assert.rejects(
+      run(1000, state, {
+        cpuTokens,
+        signal: controller.signal,
+        ...(stage === 'read' && { read: failingRead() }),
+        ...(stage === 'work' && { work: async (item: number) => failAt(item) }),
+        ...(stage === 'write' && {
+          write: async (item: number) => {
+            state.written.push(failAt(item));
+          },
+        }),
+      }),
+      (error) => error === failure,
+    );
+    assert(state.readerEnded, 'the reader was told to stop');
+    assert(state.written.length <= 10);
+    assert.equal(cpuTokens.available, 2, 'every token came back');
+    assert.equal(getEventListeners(controller.signal, 'abort').length, 0);
+  });
+}
+
+test('an abort ends a pipeline whose writer is stalled', async () => {
+  const state = probe();
+  const controller = new AbortController();
+  const running = run(1000, state, {
+    signal: controller.signal,
+    write: (_item, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+      }),
   });
   await sleep(5);
-  stop.abort(new Error('shutting down'));
+  controller.abort(new Error('shutting down'));
   await assert.rejects(running, /shutting down/);
-  assert.equal(cpuTokens.inUse, 0);
+  assert(state.readerEnded);
 });
 
-test('nothing to read is nothing to write', async () => {
-  await runStagedPipeline({
-    read: numbers(0).items,
-    work: async (n) => n,
-    write: async () => assert.fail('nothing was read'),
-    workers: 1,
-    cpuTokens: new TokenPool(1),
-    channelDepth: 1,
+test('an empty input writes nothing and ends', async () => {
+  const state = probe();
+  await run(0, state);
+  assert.deepEqual(state.written, []);
+});
+
+test('the observer sees depths within bounds, waits for each item, and queues empty at the end', async () => {
+  const seen = { cpuDepths: [0], writerDepths: [0], cpuWaits: [0], writerWaits: [0] };
+  await run(50, probe(), {
+    work: async (item) => {
+      await nextTurn();
+      return item;
+    },
+    observer: {
+      cpuQueueDepth: (depth) => seen.cpuDepths.push(depth),
+      writerQueueDepth: (depth) => seen.writerDepths.push(depth),
+      cpuQueueWaitMs: (waitMs) => seen.cpuWaits.push(waitMs),
+      writerQueueWaitMs: (waitMs) => seen.writerWaits.push(waitMs),
+    },
   });
+  assert.equal(Math.max(...seen.cpuDepths), 4);
+  assert(Math.max(...seen.writerDepths) >= 1 && Math.max(...seen.writerDepths) <= 4);
+  assert.equal(seen.cpuDepths.at(-1), 0);
+  assert.equal(seen.writerDepths.at(-1), 0);
+  assert.equal(seen.cpuWaits.length, 51);
+  assert.equal(seen.writerWaits.length, 51);
+  assert(seen.cpuWaits.some((waitMs) => waitMs > 0));
+  assert([...seen.cpuWaits, ...seen.writerWaits].every((waitMs) => waitMs >= 0));
 });

@@ -1,6 +1,6 @@
 /**
  * reader ▷ workers ▷ writer, in the reader's order. Between the stages stand a bounded channel and a bounded
- * reorder buffer, so at most `2 * channelDepth + workers + 1` items are between reader and writer whatever
+ * reorder buffer, so at most `2 * channelDepth + workers + 2` items are between reader and writer whatever
  * their number. The first failure of any stage ends the others and is what the caller gets.
  */
 
@@ -62,10 +62,11 @@ export async function runStagedPipeline<In, Mid>(
       throw error;
     }
   });
-  await Promise.allSettled(stages);
+  const outcomes = await Promise.allSettled(stages);
   options.observer?.cpuQueueDepth?.(0);
   options.observer?.writerQueueDepth?.(0);
-  signal.throwIfAborted();
+  // A signal that aborts after the last stage has ended changes nothing.
+  if (outcomes.some(({ status }) => status === 'rejected')) throw signal.reason;
 }
 
 class StagedPipeline<In, Mid> {
