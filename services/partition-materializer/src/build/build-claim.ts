@@ -45,8 +45,13 @@ export async function withBuildClaim<T>(
       if (performance.now() - claimedAtMs > ttlMs) lost.abort(claimLost(options, error));
     }
   };
+  const workSignal = AbortSignal.any([signal, lost.signal]);
   try {
-    return await work(AbortSignal.any([signal, lost.signal]));
+    return await work(workSignal);
+  } catch (error) {
+    // Each stage words an abort in its own way; the caller gets the reason.
+    workSignal.throwIfAborted();
+    throw error;
   } finally {
     clearInterval(renewal);
     // Without this the next one would wait for the claim to expire.
