@@ -1,0 +1,143 @@
+/** The wait for builds over ports in memory: what the catalog holds at each look, what is asked of the bus. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BlockId } from '@tracelake/domain';
+import type { SourceBlock } from '@tracelake/lakehouse';
+import type { InstanceState, ProcessSnapshot } from '@tracelake/storage';
+import {
+  ensureFreshPartitions,
+  type FreshnessPorts,
+  type PartitionOutcome,
+} from './ensure-fresh-partitions.ts';
+
+const KEY = { viewSet: 'thread_spans', instance: 'stream' };
+
+/** A catalog of one instance: blocks wanted and blocks built, both changed by the test. */
+class Lake implements FreshnessPorts {
+  readonly log: string[] = [];
+  readonly events: PartitionOutcome[] = [];
+  wanted: string[];
+  built: string[];
+  onRequest: (attempt: number) => void = () => {};
+
+  constructor(wanted: string[], built: string[]) {
+    this.wanted = wanted;
+    this.built = built;
+  }
+
+  async loadSnapshot(): Promise<ProcessSnapshot> {
+    this.log.push('look');
+    const instance = {
+      ...KEY,
+      wanted: this.wanted.map((blockId) => ({ blockId }) as SourceBlock),
+      partitions: [],
+    } as unknown as InstanceState;
+    return { instances: [instance] } as unknown as ProcessSnapshot;
+  }
+
+  isComplete(_: ProcessSnapshot, __: InstanceState, wanted: readonly BlockId[]): boolean {
+    return wanted.every((blockId) => this.built.includes(blockId));
+  }
+
+  async watch() {
+    this.log.push('watch');
+    return {
+      next: async (waitMs: number, signal: AbortSignal) => {
+        const untilMs = performance.now() + waitMs;
+        while (this.events.length === 0 && performance.now() < untilMs) {
+          await sleep(2, undefined, { signal });
+        }
+        return this.events.shift();
+      },
+      [Symbol.asyncDispose]: async () => {
+        this.log.push('unwatch');
+      },
+    };
+  }
+
+  async requestBuild({ attempt }: { attempt: number }): Promise<void> {
+    this.log.push(`request ${attempt}`);
+    this.onRequest(attempt);
+  }
+}
+
+const wait = (lake: Lake, timeoutMs = 2000, signal = new AbortController().signal) =>
+  ensureFreshPartitions(lake, { timeoutMs, signal, pollMs: 30 });
+
+test('what is current is read after one look, and nobody is asked', async () => {
+  const lake = new Lake(['a'], ['a']);
+  assert.equal((await wait(lake)).builtCount, 0);
+  assert.deepEqual(lake.log, ['look']);
+});
+
+test('what is missing is watched before the second look, then asked for, then read', async () => {
+  const lake = new Lake(['a', 'b'], ['a']);
+  lake.onRequest = () => {
+    lake.built.push('b');
+    lake.events.push({ ...KEY, outcome: 'written' });
+  };
+  assert.equal((await wait(lake)).builtCount, 1);
+  assert.deepEqual(lake.log, ['look', 'watch', 'look', 'request 0', 'look', 'unwatch']);
+});
+
+test('a build that ended between the looks is not asked for', async () => {
+  const lake = new Lake(['a'], []);
+  const watch = lake.watch.bind(lake);
+  lake.watch = () => {
+    lake.built.push('a');
+    return watch();
+  };
+  await wait(lake);
+  assert.deepEqual(lake.log, ['look', 'watch', 'look', 'unwatch']);
+});
+
+test('a lost event costs a poll, not the deadline', async () => {
+  const lake = new Lake(['a'], []);
+  lake.onRequest = () => setTimeout(() => lake.built.push('a'), 50);
+  const startedMs = performance.now();
+  await wait(lake, 60_000);
+  assert.ok(performance.now() - startedMs < 2000);
+});
+
+test('blocks that come during the wait do not move its target', async () => {
+  const lake = new Lake(['a'], []);
+  lake.onRequest = () => {
+    lake.wanted.push('later');
+    lake.built.push('a');
+    lake.events.push({ ...KEY, outcome: 'written' });
+  };
+  await wait(lake);
+  assert.deepEqual(
+    lake.log.filter((line) => line.startsWith('request')),
+    ['request 0'],
+  );
+});
+
+test('the deadline names what was not built', async () => {
+  const lake = new Lake(['a'], []);
+  await assert.rejects(wait(lake, 100), {
+    code: 'trace-export.build-timeout',
+    details: { instances: ['thread_spans/stream'], timeoutMs: 100 },
+  });
+  assert.equal(lake.log.at(-1), 'unwatch');
+});
+
+test('a failed build is asked for again, and its reason is told when it fails each time', async () => {
+  const lake = new Lake(['a'], []);
+  lake.onRequest = () => lake.events.push({ ...KEY, outcome: 'failed', errorMessage: 'disk full' });
+  await assert.rejects(wait(lake), { code: 'trace-export.build-failed', message: /disk full/ });
+  assert.deepEqual(
+    lake.log.filter((line) => line.startsWith('request')),
+    ['request 0', 'request 1', 'request 2'],
+  );
+});
+
+test('an abort ends the wait', async () => {
+  const lake = new Lake(['a'], []);
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(new Error('client gone')), 50);
+  await assert.rejects(wait(lake, 60_000, controller.signal), /client gone|aborted/);
+  assert.equal(lake.log.at(-1), 'unwatch');
+});
