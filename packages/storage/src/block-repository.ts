@@ -78,7 +78,7 @@ export const WANTED_SOURCES = fragment(`
   JOIN streams s ON s.stream_id = b.stream_id AND s.process_id = b.process_id
   JOIN processes p ON p.process_id = b.process_id`);
 
-export const STREAM_ORDER = fragment(
+const STREAM_ORDER = fragment(
   'b.stream_id, b.begin_ticks, b.end_ticks, b.object_offset, b.block_id',
 );
 

@@ -214,7 +214,7 @@ async function readCalibrationCandidates(
 }
 
 /** The largest 2^k ms that `elapsedUs` reaches, in whole microseconds rounded up; k may be negative. */
-export function thresholdUs(elapsedUs: bigint): bigint {
+function thresholdUs(elapsedUs: bigint): bigint {
   if (elapsedUs <= 0n) return elapsedUs;
   let threshold = 1000;
   while (BigInt(threshold) * 2n <= elapsedUs) threshold *= 2;
