@@ -15,7 +15,8 @@ function jobFor(behaviour: number): Omit<DecodeJob, 'jobId'> {
   assert.ok(body);
   const block = { ...decodeBlockEnvelope(body), objectCount: behaviour };
   const payload = encodeBlockPayload(block.payload);
-  return { moduleUrl, payload, input: { block } as unknown as DecodeJob['input'] };
+  const stream = { metadataSha256: block.contentSha256 };
+  return { moduleUrl, payload, input: { block, stream } as unknown as DecodeJob['input'] };
 }
 
 const DECODE = 1;

@@ -5,7 +5,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import { AppError, ensureExists, errorMessage } from '@tracelake/domain';
-import type { ViewSet } from '@tracelake/lakehouse';
+import type { SourceStream, ViewSet } from '@tracelake/lakehouse';
 import { decodeBlockPayload } from '@tracelake/transit';
 import type { DecodeJob, DecodeReply } from './decode-messages.ts';
 
@@ -29,11 +29,34 @@ async function decode({ jobId, moduleUrl, payload, input }: DecodeJob): Promise<
     return { reply: { jobId, outcome: 'broken', reason: describe(error) }, transfer: [] };
   }
   try {
-    const parsed = view.parseBlock({ ...input, payload: decodeBlockPayload(payload) });
+    const stream = withKnownMetadata(input.stream);
+    const parsed = view.parseBlock({ ...input, stream, payload: decodeBlockPayload(payload) });
     return { reply: { jobId, outcome: 'decoded', parsed }, transfer: view.transferList(parsed) };
   } catch (error) {
     return { reply: { jobId, outcome: 'undecodable', reason: describe(error) }, transfer: [] };
   }
+}
+
+type Metadata = Pick<SourceStream, 'dependenciesMetadata' | 'objectsMetadata'>;
+
+/** Streams of a program share a few sets of types; those of the last few hundred are kept. */
+const METADATA_MAX = 256;
+const knownMetadata = new Map<string, Metadata>();
+
+/**
+ * Decoders compile the layout of each metadata array they meet, and every job brings a copy of its own:
+ * the same types are given to them as the same arrays.
+ */
+function withKnownMetadata(stream: SourceStream): SourceStream {
+  const key = Buffer.from(stream.metadataSha256).toString('hex');
+  let metadata = knownMetadata.get(key);
+  if (metadata === undefined) {
+    const { dependenciesMetadata, objectsMetadata } = stream;
+    metadata = { dependenciesMetadata, objectsMetadata };
+    if (knownMetadata.size >= METADATA_MAX) knownMetadata.clear();
+    knownMetadata.set(key, metadata);
+  }
+  return { ...stream, ...metadata };
 }
 
 function loadView(moduleUrl: string): Promise<ViewSet> {

@@ -28,11 +28,18 @@ export function registerRoutes(app: FastifyInstance, options: RoutesOptions): vo
   app.post<{ Params: InstanceParams }>(
     '/v1/materialize/:view/:instance',
     async (request, reply) => {
-      const gone = new AbortController();
-      request.raw.socket.once('close', () => gone.abort(new Error('the client has gone')));
       const { view, instance } = request.params;
-      const report = await options.build({ viewSet: view, instance }, gone.signal);
-      return reply.send(materializeAnswer(report));
+      const gone = new AbortController();
+      const { socket } = request.raw;
+      const onClose = () => gone.abort(new Error('the client has gone'));
+      // The socket outlives the request when the connection is kept.
+      socket.once('close', onClose);
+      try {
+        const report = await options.build({ viewSet: view, instance }, gone.signal);
+        return reply.send(materializeAnswer(report));
+      } finally {
+        socket.off('close', onClose);
+      }
     },
   );
 }
