@@ -57,7 +57,7 @@ export interface ConsumeOptions<Stream extends keyof StreamMessages> {
   readonly handler: (
     message: StreamMessages[Stream],
     context: HandlerContext,
-  ) => Promise<HandlerOutcome> | HandlerOutcome;
+  ) => HandlerOutcome | Promise<HandlerOutcome>;
   /** Handlers at a time. Default 1: messages are handled one by one, in order of delivery. */
   readonly concurrency?: number;
   /** Messages held here at most. Default: `concurrency`, so that replicas share long work evenly. */

@@ -29,8 +29,12 @@ export async function ensureConsumer(
     const info = await manager.consumers.add(stream, wanted);
     if (differingFields(wanted, { ...info.config }).length === 0) return info;
   } catch (error) {
-    const isRefusal = error instanceof JetStreamApiError && error.status === 400;
-    if (!isRefusal) throw error;
+    // The server has one code for what it cannot change and for what it cannot do: a look tells which.
+    if (!(error instanceof JetStreamApiError)) throw error;
+    const existing = await manager.consumers.info(stream, wanted.durable_name).catch(() => {
+      throw error;
+    });
+    if (differingFields(wanted, { ...existing.config }).length === 0) throw error;
   }
   await manager.consumers.delete(stream, wanted.durable_name);
   return manager.consumers.add(stream, wanted);

@@ -178,7 +178,8 @@ export class StreamKeeper implements AsyncDisposable {
       if (left.length === 0) return info;
       throw mismatch(wanted.name, left);
     } catch (cause) {
-      if (!(cause instanceof JetStreamApiError) || cause.status >= 500) throw cause;
+      // 503 passes (no leader yet); anything else the server will refuse again.
+      if (!(cause instanceof JetStreamApiError) || cause.status === 503) throw cause;
       throw mismatch(wanted.name, differing, cause);
     }
   }
