@@ -37,10 +37,11 @@ function readArguments(args) {
 }
 
 function findBenches() {
-  return ['packages', 'services']
-    .flatMap((parent) =>
-      readdirSync(path.join(rootDir, parent)).map((name) => `${parent}/${name}/bench`),
-    )
+  const projects = ['packages', 'services'].flatMap((parent) =>
+    readdirSync(path.join(rootDir, parent)).map((name) => `${parent}/${name}`),
+  );
+  return [...projects, 'e2e']
+    .map((project) => `${project}/bench`)
     .flatMap((dir) => listBenches(dir))
     .toSorted();
 }
