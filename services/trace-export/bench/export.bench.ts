@@ -1,7 +1,8 @@
 /**
  * Warm export of one thread and of async operations, without HTTP: Parquet rows to chunks, a reader that
  * takes them as they come, and one that is slow. Prints slices/s, MB/s, the growth of memory between the
- * first and the last megabyte and the most chunks that ever waited. Run: node bench/export.bench.ts [spans]
+ * first and the last megabyte and the most chunks that ever waited.
+ * Run: node bench/export.bench.ts [spans] [--json]
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -92,7 +93,8 @@ async function measure({ files, tempDir, plan, restMs }: Reading): Promise<Figur
   let peakRss = 0;
   for await (const batch of trace.channel) {
     const before = Math.floor(bytes / MIB);
-    bytes += (batch.getChildAt(1)?.get(0) as Uint8Array).length;
+    const chunk: Uint8Array = batch.getChildAt(1)?.get(0) ?? new Uint8Array(0);
+    bytes += chunk.length;
     if (Math.floor(bytes / MIB) === before) continue;
     const { rss } = process.memoryUsage();
     if (firstRss === 0) firstRss = rss;
@@ -112,6 +114,10 @@ async function measure({ files, tempDir, plan, restMs }: Reading): Promise<Figur
 }
 
 function print(what: string, figures: Figures): void {
+  if (process.argv.includes('--json')) {
+    console.log(JSON.stringify({ what, ...figures }));
+    return;
+  }
   const { slices, megabytes, wallMs, cpuMs, rssGrowthMb, maxDepth } = figures;
   const perSecond = (count: number) => (count / wallMs) * 1000;
   console.log(
@@ -127,7 +133,7 @@ function print(what: string, figures: Figures): void {
   );
 }
 
-const spanCount = Number(process.argv[2] ?? 1_000_000);
+const spanCount = Number(process.argv.slice(2).find((text) => /^\d+$/.test(text)) ?? 1_000_000);
 const dir = await mkdtemp(join(tmpdir(), 'tracelake-bench-'));
 try {
   await using files = await SpanFiles.open(dir);
