@@ -45,8 +45,8 @@ export interface BlockCounts {
   readonly rejected: number;
 }
 
-export const THREAD_VIEW = 'thread_spans';
-export const ASYNC_VIEW = 'async_events';
+const THREAD_VIEW = 'thread_spans';
+const ASYNC_VIEW = 'async_events';
 
 /** The views that hold the spans asked for. */
 export function viewsFor(spans: SpanChoice): string[] {
