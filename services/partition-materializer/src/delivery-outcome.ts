@@ -25,7 +25,7 @@ export function isPermanent(error: unknown): boolean {
 }
 
 /** Code and text for the waiter and for the dead-letter subject. */
-export function reasonOf(error: unknown): string {
+function reasonOf(error: unknown): string {
   return error instanceof AppError ? `${error.code}: ${error.message}` : errorMessage(error);
 }
 

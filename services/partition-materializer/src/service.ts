@@ -76,7 +76,7 @@ export async function createMaterializerService(
   const hardStop = stopBuilds.signal;
   const lanes = startLanes(stack, { config, context, bus, builds, hardStop, ...stores });
   const server = stack.use(createServer(config, context, { database, objectStore, bus }));
-  registerRoutes(server.app, { registry, catalog, build: builds.build });
+  registerRoutes(server.app, { registry, catalog, builds });
   const url = await server.listen();
   const owned = stack.move();
   return {

@@ -35,7 +35,7 @@ export async function readViewRows(
   return sortRows(rows.map((row) => row.map(String)));
 }
 
-export async function queryDuckdb(sql: string): Promise<unknown[][]> {
+async function queryDuckdb(sql: string): Promise<unknown[][]> {
   const instance = await DuckDBInstance.create(':memory:');
   const connection = await instance.connect();
   try {

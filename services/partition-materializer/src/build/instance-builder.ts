@@ -20,6 +20,7 @@ import { MaterializerError } from '../materializer-error.ts';
 import { withBuildClaim } from './build-claim.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
 import type { BuildReport } from './build-report.ts';
+import type { BuildRequest, InstanceBuilds } from './instance-builds.ts';
 import { executePlan } from './plan-execution.ts';
 
 /** Commits lost to other writers before a build gives up for now. */
@@ -32,7 +33,7 @@ interface Look {
 }
 
 /** Safe to call at the same time for the same instance, here and in other replicas: it is built once. */
-export class InstanceBuilder {
+export class InstanceBuilder implements InstanceBuilds {
   readonly #deps: BuildDependencies;
 
   constructor(deps: BuildDependencies) {
@@ -45,10 +46,7 @@ export class InstanceBuilder {
    * Errors: `lakehouse.unknown-view`, `lakehouse.bad-instance`, `materializer.unknown-instance`; retryable:
    * `materializer.conflict`, `materializer.claim-timeout`, storage's; the signal's reason.
    */
-  async build(
-    request: { readonly viewSet: string; readonly instance: string },
-    callerSignal: AbortSignal,
-  ): Promise<BuildReport> {
+  async build(request: BuildRequest, callerSignal: AbortSignal): Promise<BuildReport> {
     const { registry, metrics, settings } = this.#deps;
     const { viewSet } = request;
     const view = registry.get(viewSet);

@@ -1,4 +1,4 @@
-import type { InstanceBuilder } from './instance-builder.ts';
+import type { BuildReport } from './build-report.ts';
 
 /** A view instance to bring up to date. */
 export interface BuildRequest {
@@ -7,4 +7,7 @@ export interface BuildRequest {
 }
 
 /** What consumers and routes need of the builder. */
-export type InstanceBuilds = Pick<InstanceBuilder, 'build'>;
+export interface InstanceBuilds {
+  /** Resolves once what was wanted at the call is built; rejects with the signal's reason when it aborts. */
+  build(request: BuildRequest, signal: AbortSignal): Promise<BuildReport>;
+}

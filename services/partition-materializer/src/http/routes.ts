@@ -5,15 +5,12 @@ import { schemaHashOf, type ViewRegistry } from '@tracelake/lakehouse';
 import type { PartitionCatalog } from '@tracelake/storage';
 import type { FastifyInstance } from 'fastify';
 import type { BuildReport } from '../build/build-report.ts';
+import type { InstanceBuilds } from '../build/instance-builds.ts';
 
 export interface RoutesOptions {
   readonly registry: ViewRegistry;
   readonly catalog: PartitionCatalog;
-  /** Builds what is missing or stale; the signal fires when the client has gone. */
-  readonly build: (
-    request: { readonly viewSet: string; readonly instance: string },
-    signal: AbortSignal,
-  ) => Promise<BuildReport>;
+  readonly builds: InstanceBuilds;
 }
 
 interface InstanceParams {
@@ -35,7 +32,7 @@ export function registerRoutes(app: FastifyInstance, options: RoutesOptions): vo
       // The socket outlives the request when the connection is kept.
       socket.once('close', onClose);
       try {
-        const report = await options.build({ viewSet: view, instance }, gone.signal);
+        const report = await options.builds.build({ viewSet: view, instance }, gone.signal);
         return reply.send(materializeAnswer(report));
       } finally {
         socket.off('close', onClose);
