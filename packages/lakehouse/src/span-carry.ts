@@ -34,6 +34,9 @@ export interface SpanCarry {
   readonly open: readonly OpenSpan[];
 }
 
+/** Spans nested deeper have no row. */
+export const SPAN_DEPTH_MAX = 65_536;
+
 const VERSION = 1;
 const OPEN_SPAN_BYTES = 32;
 
@@ -92,9 +95,18 @@ export function decodeSpanCarry(bytes: Uint8Array): SpanCarry {
     beginNs: reader.i64(),
   }));
   reader.end();
-  if (open.some(({ scope, depth }, index) => scope >= scopes.length || depth <= index))
-    throw badCarry('an open span makes no sense');
+  checkOpenSpans(open, scopes.length);
   return { threadName, chainBeginTicks, chainEndTicks, hasSpans, tooDeepCount, scopes, open };
+}
+
+/** Depths ascend from the outermost; a depth is missing where a span closed under others. */
+function checkOpenSpans(open: readonly OpenSpan[], scopeCount: number): void {
+  let outerDepth = 0;
+  for (const { depth, scope } of open) {
+    if (depth <= outerDepth || depth > SPAN_DEPTH_MAX) throw badCarry('depths of spans are absurd');
+    if (scope >= scopeCount) throw badCarry('a span has no scope');
+    outerDepth = depth;
+  }
 }
 
 class CarryWriter {

@@ -12,14 +12,11 @@ import { relativeTicksToNs, type TickCalibration } from '@tracelake/domain';
 import { type SpanScope, scopeHash } from '@tracelake/transit';
 import { OpenSpanStack } from './open-span-stack.ts';
 import type { RowColumns } from './row-columns.ts';
-import { decodeSpanCarry, encodeSpanCarry, type OpenSpan } from './span-carry.ts';
+import { decodeSpanCarry, encodeSpanCarry, type OpenSpan, SPAN_DEPTH_MAX } from './span-carry.ts';
 import { SPAN_CLOSED, SPAN_OPEN, SPAN_PENDING, SpanRows } from './span-rows.ts';
 import { SpanScopeTable } from './span-scope-table.ts';
 import { breaksChain } from './stream-order.ts';
 import { clampToInt64 } from './tick-conversion.ts';
-
-/** Spans nested deeper have no row. */
-export const SPAN_DEPTH_MAX = 65_536;
 
 /** Id of a row of depth 0, and so the parent of the spans of depth 1. */
 const THREAD_ID = -1n;
