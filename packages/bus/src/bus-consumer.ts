@@ -4,87 +4,16 @@
  */
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
-import { errorMessage } from '@tracelake/domain';
 import type { BusConnection } from './bus-connection.ts';
-import type { BusEventListener, ConsumerOutcome } from './bus-event.ts';
+import type { BusEventListener } from './bus-event.ts';
+import type { BusConsumer, ConsumeOptions, StreamMessages } from './consume-options.ts';
 import { ensureConsumer, type WantedConsumer } from './consumer-setup.ts';
-import { deadLetterOf } from './dead-letter.ts';
 import type { Delivery } from './delivery.ts';
-import { decodeMessage } from './message-codec.ts';
-import type { BusMessage } from './messages.ts';
+import { MessageSettlement } from './message-settlement.ts';
 import type { Publisher } from './publisher.ts';
 import { PullInbox } from './pull-inbox.ts';
 import { API_TIMEOUT_MS, type StreamKeeper } from './stream-keeper.ts';
-import type { StreamName } from './subjects.ts';
 import { atMost, backoffMs, pause, raceAbort, Wakeup } from './waiting.ts';
-
-/** The streams whose messages are handled, and what can come from each. */
-export interface StreamMessages {
-  readonly TELEMETRY: Extract<
-    BusMessage,
-    { kind: 'process-inserted' | 'stream-inserted' | 'block-inserted' }
-  >;
-  readonly MATERIALIZE: Extract<BusMessage, { kind: 'materialize-requested' }>;
-  readonly PARTITIONS: Extract<BusMessage, { kind: 'partition-event' }>;
-}
-
-/**
- * What becomes of a message: done; to come again after a delay (at the delivery limit it is dead instead); or
- * never to be tried again. A handler that throws gives it back with a growing delay.
- */
-export type HandlerOutcome =
-  | 'ack'
-  | { readonly nakDelayMs: number }
-  | { readonly deadLetter: string };
-
-export interface HandlerContext {
-  /** Aborts when the consumer is stopped without grace or the handler exceeds its time. */
-  readonly signal: AbortSignal;
-  /** 1 at the first delivery. */
-  readonly deliveryCount: number;
-  /** When the stream stored the message: nanoseconds since the Unix epoch. */
-  readonly storedAtNs: bigint;
-  /** Tells the server at once that work goes on; it is told periodically anyway. */
-  working(): void;
-}
-
-export interface ConsumeOptions<Stream extends keyof StreamMessages> {
-  readonly stream: Stream & StreamName;
-  /** Name that replicas share: letters, digits, - and _. */
-  readonly durable: string;
-  /** One subject filter (see `subjectFilters`). */
-  readonly filterSubject: string;
-  readonly handler: (
-    message: StreamMessages[Stream],
-    context: HandlerContext,
-  ) => HandlerOutcome | Promise<HandlerOutcome>;
-  /** Handlers at a time. Default 1: messages are handled one by one, in order of delivery. */
-  readonly concurrency?: number;
-  /** Messages held here at most. Default: `concurrency`, so that replicas share long work evenly. */
-  readonly batch?: number;
-  /** Messages that all replicas together may hold. Default 1000. */
-  readonly maxAckPending?: number;
-  /** How long the server waits for a sign of life before it delivers again. Default 30 s. */
-  readonly ackWaitMs?: number;
-  /** The delivery at which a failing message becomes a dead letter. Default 5. */
-  readonly maxDeliver?: number;
-  /** How long a handler may take before its signal aborts. Default 10 minutes. */
-  readonly handlerTimeoutMs?: number;
-  /** Stops the consumer without grace, as disposing of it does. */
-  readonly signal?: AbortSignal;
-}
-
-export interface BusConsumer extends AsyncDisposable {
-  /** Messages held: being handled or waiting for it. */
-  readonly held: number;
-  /** Whether messages can come: the consumer exists on the server and is being asked. */
-  readonly isLive: boolean;
-  /**
-   * Takes no more messages and returns when those held are settled. When the signal aborts first, handlers are
-   * aborted and their messages given back.
-   */
-  drain(signal?: AbortSignal): Promise<void>;
-}
 
 export interface ConsumerParts {
   readonly connection: BusConnection;
@@ -94,9 +23,6 @@ export interface ConsumerParts {
 }
 
 const PULL_EXPIRES_MS = 20_000;
-const NAK_DELAY_FIRST_MS = 500;
-const NAK_DELAY_MAX_MS = 30_000;
-const DEAD_LETTER_RETRY_MS = 2_000;
 const FLUSH_MAX_MS = 2_000;
 
 export class RunningConsumer<Stream extends keyof StreamMessages> implements BusConsumer {
@@ -104,8 +30,7 @@ export class RunningConsumer<Stream extends keyof StreamMessages> implements Bus
   readonly #parts: ConsumerParts;
   readonly #concurrency: number;
   readonly #batch: number;
-  readonly #maxDeliver: number;
-  readonly #handlerTimeoutMs: number;
+  readonly #settlement: MessageSettlement<Stream>;
   readonly #waiting: Delivery[] = [];
   readonly #held = new Set<Delivery>();
   readonly #changed = new Wakeup();
@@ -125,8 +50,14 @@ export class RunningConsumer<Stream extends keyof StreamMessages> implements Bus
     this.#options = options;
     this.#concurrency = options.concurrency ?? 1;
     this.#batch = Math.max(options.batch ?? this.#concurrency, this.#concurrency);
-    this.#maxDeliver = options.maxDeliver ?? 5;
-    this.#handlerTimeoutMs = options.handlerTimeoutMs ?? 600_000;
+    this.#settlement = new MessageSettlement({
+      consume: options,
+      publisher: parts.publisher,
+      onEvent: parts.onEvent,
+      aborting: this.#aborting.signal,
+      // From then on the server may give the message to another replica.
+      onOverdue: (delivery) => this.#held.delete(delivery),
+    });
     this.#keepAlive = setInterval(() => this.#sayWorking(), this.#ackWaitMs / 3);
     this.#keepAlive.unref();
     this.finished = this.#run();
@@ -250,112 +181,10 @@ export class RunningConsumer<Stream extends keyof StreamMessages> implements Bus
         await this.#changed.wait();
         continue;
       }
-      await this.#settle(delivery);
+      await this.#settlement.settle(delivery);
       this.#held.delete(delivery);
       this.#changed.notify();
     }
-  }
-
-  async #settle(delivery: Delivery): Promise<void> {
-    if (this.#aborting.signal.aborted) {
-      delivery.nak(0);
-      return;
-    }
-    const startMs = performance.now();
-    const { outcome, error } = await this.#decideAndAnswer(delivery);
-    const { stream, durable } = this.#options;
-    this.#parts.onEvent({
-      type: 'handled',
-      stream,
-      durable,
-      outcome,
-      deliveryCount: delivery.info.deliveryCount,
-      durationMs: performance.now() - startMs,
-      ...(error === undefined ? {} : { error }),
-    });
-  }
-
-  async #decideAndAnswer(
-    delivery: Delivery,
-  ): Promise<{ outcome: ConsumerOutcome; error?: unknown }> {
-    const { deliveryCount } = delivery.info;
-    if (deliveryCount > this.#maxDeliver) {
-      // Whoever had it last died of it or was cut off: handling it once more could go on for ever.
-      const reason = `delivered ${deliveryCount} times without an outcome`;
-      return { outcome: await this.#bury(delivery, reason) };
-    }
-    let message: StreamMessages[Stream];
-    try {
-      message = decodeMessage(delivery.subject, delivery.data) as StreamMessages[Stream];
-    } catch (error) {
-      return { outcome: await this.#bury(delivery, errorMessage(error)), error };
-    }
-    try {
-      const outcome = await this.#handle(message, delivery);
-      if (outcome === 'ack') {
-        delivery.ack();
-        return { outcome: 'ack' };
-      }
-      if ('deadLetter' in outcome) {
-        return { outcome: await this.#bury(delivery, outcome.deadLetter) };
-      }
-      const reason = `given back at delivery ${deliveryCount}, the last one`;
-      return { outcome: await this.#giveBack(delivery, outcome.nakDelayMs, reason) };
-    } catch (error) {
-      const delayMs = backoffMs(deliveryCount, NAK_DELAY_FIRST_MS, NAK_DELAY_MAX_MS);
-      return { outcome: await this.#giveBack(delivery, delayMs, errorMessage(error)), error };
-    }
-  }
-
-  async #handle(message: StreamMessages[Stream], delivery: Delivery): Promise<HandlerOutcome> {
-    const timeout = new AbortController();
-    const timer = setTimeout(() => {
-      timeout.abort(new DOMException('the handler took too long', 'TimeoutError'));
-      // From here on the server may give the message to another replica.
-      this.#held.delete(delivery);
-    }, this.#handlerTimeoutMs);
-    try {
-      return await this.#options.handler(message, {
-        signal: AbortSignal.any([timeout.signal, this.#aborting.signal]),
-        deliveryCount: delivery.info.deliveryCount,
-        storedAtNs: delivery.info.storedAtNs,
-        working: () => delivery.working(),
-      });
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #giveBack(delivery: Delivery, delayMs: number, reason: string): Promise<ConsumerOutcome> {
-    if (this.#aborting.signal.aborted) {
-      delivery.nak(0);
-      return 'nak';
-    }
-    if (delivery.info.deliveryCount >= this.#maxDeliver) return this.#bury(delivery, reason);
-    delivery.nak(delayMs);
-    return 'nak';
-  }
-
-  /** The dead letter is stored before the message leaves its stream; while it cannot be, the message stays. */
-  async #bury(delivery: Delivery, reason: string): Promise<ConsumerOutcome> {
-    try {
-      await this.#parts.publisher.publish(deadLetterOf(delivery, reason), {
-        signal: this.#aborting.signal,
-      });
-    } catch {
-      delivery.nak(DEAD_LETTER_RETRY_MS);
-      return 'nak';
-    }
-    delivery.term();
-    const { stream, durable } = this.#options;
-    this.#parts.onEvent({
-      type: 'dead-lettered',
-      stream,
-      durable,
-      subject: delivery.subject,
-      reason,
-    });
-    return 'dead-letter';
   }
 
   #sayWorking(): void {

@@ -1,10 +1,10 @@
 /** The bus as a service holds it: one connection with its streams, publisher, consumers and waiters. */
 import { assert } from '@tracelake/domain';
 import { BusConnection } from './bus-connection.ts';
-import type { StreamMessages } from './bus-consumer.ts';
-import { type BusConsumer, type ConsumeOptions, RunningConsumer } from './bus-consumer.ts';
+import { RunningConsumer } from './bus-consumer.ts';
 import { BusError } from './bus-error.ts';
 import type { BusEventListener } from './bus-event.ts';
+import type { BusConsumer, ConsumeOptions, StreamMessages } from './consume-options.ts';
 import { encodeMessage } from './message-codec.ts';
 import {
   type BlockInserted,

@@ -1,13 +1,13 @@
 export { Bus, type ConnectBusOptions, connectBus, type RecreatedListener } from './bus.ts';
+export { BusError, type BusErrorCode } from './bus-error.ts';
+export type { BusEvent, BusEventListener, ConsumerOutcome } from './bus-event.ts';
 export type {
   BusConsumer,
   ConsumeOptions,
   HandlerContext,
   HandlerOutcome,
   StreamMessages,
-} from './bus-consumer.ts';
-export { BusError, type BusErrorCode } from './bus-error.ts';
-export type { BusEvent, BusEventListener, ConsumerOutcome } from './bus-event.ts';
+} from './consume-options.ts';
 export { DEAD_LETTER_HEADERS } from './dead-letter.ts';
 export { laneOf, xxHash64OfText } from './lanes.ts';
 export { decodeMessage, encodeMessage, SCHEMA_VERSIONS } from './message-codec.ts';

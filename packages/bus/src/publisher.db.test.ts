@@ -56,8 +56,8 @@ test('a burst goes out through the window and all of it is stored', async () => 
   const perSecond = (count / (performance.now() - startMs)) * 1000;
   assert.equal(inFlightMax, 20);
   assert.equal(new Set(receipts.map((receipt) => receipt.sequence)).size, count);
-  // A round trip for each message, one after the other, gives a few thousand; a stuck window gives none.
-  assert.ok(perSecond > 300, `only ${perSecond.toFixed(0)} messages a second`);
+  // A round trip for each message, one after the other, gives hundreds even on a busy machine; a stuck window gives none.
+  assert.ok(perSecond > 100, `only ${perSecond.toFixed(0)} messages a second`);
   assert.deepEqual(rig.bus.publishQueue, { inFlight: 0, waiting: 0 });
 });
 

@@ -180,19 +180,28 @@ function publishError(subject: string, cause: unknown, isAborted: boolean): BusE
   );
 }
 
+/** Aborts after the time or as soon as another does. By hand: `AbortSignal.any` costs several times as much. */
 function publishDeadline(
   timeoutMs: number,
   others: readonly (AbortSignal | undefined)[],
 ): Disposable & { readonly signal: AbortSignal } {
-  const timeout = new AbortController();
+  const deadline = new AbortController();
   const timer = setTimeout(
-    () => timeout.abort(new DOMException(`not within ${timeoutMs} ms`, 'TimeoutError')),
+    () => deadline.abort(new DOMException(`not within ${timeoutMs} ms`, 'TimeoutError')),
     timeoutMs,
   );
-  const signals = others.filter((signal) => signal !== undefined);
+  const links = others.map((other) => {
+    const abort = (): void => deadline.abort(other?.reason);
+    if (other?.aborted) abort();
+    other?.addEventListener('abort', abort, { once: true });
+    return () => other?.removeEventListener('abort', abort);
+  });
   return {
-    signal: AbortSignal.any([timeout.signal, ...signals]),
-    [Symbol.dispose]: () => clearTimeout(timer),
+    signal: deadline.signal,
+    [Symbol.dispose]: () => {
+      clearTimeout(timer);
+      for (const unlink of links) unlink();
+    },
   };
 }
 
