@@ -4,8 +4,12 @@
  * acknowledged block has its row and its object, none is there twice, and all are announced in the end.
  */
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startPostgres } from '@tracelake/local-servers';
 import { objectKeys } from '@tracelake/storage';
 import { loadFixture, seededRandom } from '@tracelake/test-kit';
 import { type BlockEnvelope, decodeBlockEnvelope, encodeBlockEnvelope } from '@tracelake/transit';
@@ -101,4 +105,36 @@ test('kill -9 at random moments loses no acknowledged block, and all are announc
     assert.ok(performance.now() < deadline, 'all is announced in time');
     await sleep(100);
   }
+});
+
+test('a start that cannot succeed ends with a reason: bad variables, other lanes, a taken port', async () => {
+  await using lake = await Lake.open();
+  await using first = new IngestProcess(lake);
+  const port = new URL(await first.url).port;
+  await using misread = new IngestProcess(lake, { TRACELAKE_MAX_BODY_BYTES: '64MiB' });
+  assert.equal(await misread.exited, 2);
+  assert.match(JSON.stringify(misread.lines), /TRACELAKE_MAX_BODY_BYTES/);
+  await using otherLanes = new IngestProcess(lake, { TRACELAKE_LANES: '3' });
+  assert.equal(await otherLanes.exited, 1);
+  assert.match(JSON.stringify(otherLanes.lines), /TRACELAKE_LANES=8/);
+  await using samePort = new IngestProcess(lake, { TRACELAKE_INGEST_PORT: port });
+  assert.equal(await samePort.exited, 1);
+  assert.match(JSON.stringify(samePort.lines), /another program has the port/);
+});
+
+test('ingest waits at its start for a Postgres that comes up later', async () => {
+  await using stack = new AsyncDisposableStack();
+  const root = await mkdtemp(join(tmpdir(), 'tracelake-late-'));
+  stack.defer(() => rm(root, { recursive: true, force: true }));
+  const dataDir = join(root, 'data');
+  const early = await startPostgres({ dataDir, durable: false });
+  const port = Number(new URL(early.url).port);
+  const lake = stack.use(await Lake.open({ databaseUrl: early.url }));
+  await early.stop();
+  const ingest = stack.use(new IngestProcess(lake));
+  while (!ingest.has('waiting for a dependency')) await sleep(20);
+  stack.use(await startPostgres({ dataDir, port, durable: false }));
+  assert.equal((await fetch(`${await ingest.url}/readyz`)).status, 200);
+  ingest.signal('SIGTERM');
+  assert.equal(await ingest.exited, 0);
 });

@@ -9,9 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { laneOf } from '@tracelake/bus';
+import { ensureExists, parseProcessId } from '@tracelake/domain';
 import { startPostgres } from '@tracelake/local-servers';
 import { fixtureCases, type IngestRequest, loadFixture, startTestNats } from '@tracelake/test-kit';
-import { decodeBlockEnvelope } from '@tracelake/transit';
+import { decodeBlockEnvelope, decodeStreamInfo } from '@tracelake/transit';
 import {
   type Answer,
   Lake,
@@ -138,19 +140,42 @@ test('rows are announced at once, and again after the whole store of NATS was wi
   await until('announcing anew', async () => (await probe.count()) === requests.length);
 });
 
-test('a block is announced with what it holds, in the lane of its process', async () => {
+test('announcements hold what views need, in the lane of their process', async () => {
   await using nats = await startTestNats();
   await using lake = await Lake.open({ nats });
   await using ingest = await startIngest(lake);
-  const request = requests.find(isBlock);
-  assert.ok(request);
-  const block = decodeBlockEnvelope(request.body);
-  await ingest.post(request.path, request.body);
+  for (const { path, body } of requests) assert.equal((await ingest.post(path, body)).status, 200);
   await using probe = await startProbe(nats.url);
-  await until('announcing', async () => (await probe.count()) === 1);
-  const [subject] = await probe.subjects();
-  assert.match(String(subject), /^telemetry\.block\.inserted\.[0-7]\./);
-  assert.ok(String(subject).endsWith(block.processId));
+  await until('announcing', async () => (await probe.count()) === requests.length);
+  const messages = await probe.messages();
+  for (const { path, body } of requests) {
+    if (!path.endsWith('insert_block')) continue;
+    const block = decodeBlockEnvelope(body);
+    const found = messages.find(
+      (message) => message.kind === 'block-inserted' && message.blockId === block.blockId,
+    );
+    assert.ok(found?.kind === 'block-inserted');
+    assert.equal(found.objectCount, block.objectCount);
+    assert.ok(found.payloadBytes > 0 && found.insertTimeUs > 0n);
+    const stream = requests
+      .filter((request) => request.path.endsWith('insert_stream'))
+      .map((request) => decodeStreamInfo(request.body))
+      .find(({ streamId }) => streamId === block.streamId);
+    // The recordings have blocks that came before their streams.
+    if (found.tags.length > 0) assert.deepEqual(found.tags, stream?.tags);
+  }
+  const tagged = messages.filter(
+    (message) => message.kind === 'block-inserted' && message.tags.length > 0,
+  );
+  assert.ok(tagged.length > 0);
+  const processId = loadFixture('small').processId;
+  const lane = laneOf(ensureExists(parseProcessId(processId), 'a process id'), 8);
+  for (const subject of await probe.subjects()) {
+    assert.match(
+      subject,
+      new RegExp(`^telemetry\\.(process|stream|block)\\.inserted\\.${lane}\\.${processId}$`),
+    );
+  }
 });
 
 test('many cases at once from many clients are all durable and all announced', async () => {

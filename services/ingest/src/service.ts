@@ -31,11 +31,14 @@ import { createBusPublisher } from './bus-publisher.ts';
 import type { IngestConfig } from './config.ts';
 import { problemOfIngestError } from './http/error-response.ts';
 import { registerRoutes } from './http/routes.ts';
+import { StreamTags } from './stream-tags.ts';
 import { TelemetryEvents } from './telemetry-events.ts';
 import { UnannouncedSweeper } from './unannounced-sweeper.ts';
 
 /** Announcing what is queued may take this much of the grace. */
 const ANNOUNCE_DRAIN_MS = 3000;
+/** How long a start waits for the bus before it goes on without. */
+const BUS_START_MS = 2000;
 /** Rows younger than this are on their way to the bus. */
 const SWEEP_MINIMUM_AGE_MS = 5000;
 /** Rows of each kind that are announced again when the bus lost its messages. */
@@ -56,8 +59,9 @@ export async function createIngestService(
     streams: new StreamRepository(db),
     blocks: new BlockRepository(db),
   };
+  const streamTags = new StreamTags(tables.streams);
   const bus = stack.use(await openBus(config, events));
-  const announcer = startAnnouncing(stack, { config, db, bus, tables, events });
+  const announcer = startAnnouncing(stack, { config, db, bus, tables, streamTags, events });
   const budget = new ByteBudget(config.maxInFlightBytes);
   const server = stack.use(createServer({ config, context, db, objects, bus }));
   events.registerGauges(metrics, {
@@ -69,6 +73,7 @@ export async function createIngestService(
     server.app,
     {
       ...tables,
+      streamTags,
       announcer,
       events,
       readiness: server.readiness,
@@ -119,15 +124,21 @@ async function openObjects(config: IngestConfig, context: ServiceContext): Promi
   return objects;
 }
 
-/** Connects in the background and for as long as it takes: nothing waits for the bus. */
-function openBus(config: IngestConfig, events: TelemetryEvents): Promise<Bus> {
-  return connectBus({
+/**
+ * Gives the bus a moment, so that a usual start announces from the first row on. Then nothing waits for it: the
+ * connection is made in the background, for as long as it takes.
+ */
+async function openBus(config: IngestConfig, events: TelemetryEvents): Promise<Bus> {
+  const bus = await connectBus({
     servers: config.natsUrl.reveal(),
     name: 'tracelake-ingest',
     lanes: config.lanes,
     waitForServer: false,
     onEvent: (event) => events.busEvent(event),
   });
+  const signal = AbortSignal.timeout(BUS_START_MS);
+  await bus.ensureStreams({ signal }).catch((error: unknown) => events.busNotReady(error));
+  return bus;
 }
 
 interface AnnouncingParts {
@@ -135,13 +146,14 @@ interface AnnouncingParts {
   readonly db: Database;
   readonly bus: Bus;
   readonly tables: MarkerPorts;
+  readonly streamTags: StreamTags;
   readonly events: TelemetryEvents;
 }
 
 /** Closed in reverse: what is queued is announced, the sweeper stops, what was announced is marked. */
 function startAnnouncing(stack: AsyncDisposableStack, parts: AnnouncingParts): Announcer {
-  const { config, db, bus, tables, events } = parts;
-  const publish = createBusPublisher(bus);
+  const { config, db, bus, tables, streamTags, events } = parts;
+  const publish = createBusPublisher(bus, streamTags);
   const marker = stack.use(new AnnouncedMarker({ ...tables, events }));
   const sweeper = stack.use(
     new UnannouncedSweeper({

@@ -144,7 +144,9 @@ export class TelemetryEvents {
   }
 
   swept(facts: { readonly announced: number; readonly left: number }): void {
-    this.#logger.info('unannounced rows announced', facts);
+    // With the bus away every look ends like this.
+    if (facts.announced === 0) this.#logger.debug('unannounced rows left', facts);
+    else this.#logger.info('unannounced rows announced', facts);
   }
 
   sweepFailed(error: unknown): void {
@@ -177,6 +179,10 @@ export class TelemetryEvents {
         // Failed publishing is logged by the announcer; ingest consumes nothing.
         return;
     }
+  }
+
+  busNotReady(error: unknown): void {
+    this.#logger.warn('started without the bus', { error });
   }
 
   markingFailed(error: unknown): void {
