@@ -55,14 +55,22 @@ export class Delivery {
 
   /** Has the server wait a full `ack_wait` again. */
   working(): void {
-    if (!this.#isSettled) this.#message.respond(WORKING);
+    if (!this.#isSettled) this.#answer(WORKING);
   }
 
-  /** An answer that a lost connection swallows costs a redelivery and no more. */
   #settle(answer: string): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
-    this.#message.respond(answer);
+    this.#answer(answer);
+  }
+
+  /** An answer that a lost or closed connection swallows costs a redelivery and no more. */
+  #answer(answer: string): void {
+    try {
+      this.#message.respond(answer);
+    } catch {
+      // The connection is closed: the server gives the message to somebody else.
+    }
   }
 }
 
