@@ -238,6 +238,46 @@ test('row groups have the wanted size', async () => {
   ]);
 });
 
+test('32-bit values whose deltas other readers refuse stand in dictionaries', async () => {
+  const columns: ColumnDefinition[] = [
+    { name: 'id', type: 'i64' },
+    { name: 'hash', type: 'u32' },
+    { name: 'line', type: 'u32' },
+    { name: 'signed', type: 'i32' },
+  ];
+  for (const rowCount of [1, 2, 3, 5, 100, 150_000]) {
+    const path = join(dir, `deltas-${rowCount}.parquet`);
+    const index = Array.from({ length: rowCount }, (_, row) => row);
+    const hashes = Uint32Array.from(index, (row) => Math.imul(row + 1, 2_654_435_761) >>> 0);
+    const signed = Int32Array.from(index, (row) =>
+      row % 2 === 0 ? -(2 ** 31) : 2 ** 31 - 1 - row,
+    );
+    const rows: RowColumns = {
+      rowCount,
+      columns: [
+        { type: 'i64', values: BigInt64Array.from(index, (row) => BigInt(row)) },
+        { type: 'u32', values: hashes },
+        { type: 'u32', values: Uint32Array.from(index) },
+        { type: 'i32', values: signed },
+      ],
+    };
+    await writeParquet({ path, columns, rows, metadata: {} });
+    const encodings = await query(
+      `SELECT DISTINCT path_in_schema, encodings FROM parquet_metadata('${path}')`,
+    );
+    const byName = (name: string) =>
+      encodings.filter(([column]) => column === name).map(([, encoding]) => encoding);
+    assert.deepEqual(byName('hash'), ['RLE_DICTIONARY'], `${rowCount} rows`);
+    if (rowCount > 1) assert.deepEqual(byName('signed'), ['RLE_DICTIONARY'], `${rowCount} rows`);
+    const read = await query(`SELECT hash, line, signed FROM '${path}'`);
+    assert.ok(
+      read.every(([hash, line, value], row) => {
+        return hash === hashes[row] && line === row && value === signed[row];
+      }),
+    );
+  }
+});
+
 test('rows that do not fit the columns, and no rows at all, are refused', async () => {
   const path = join(dir, 'refused.parquet');
   const attempt = (rows: RowColumns) =>

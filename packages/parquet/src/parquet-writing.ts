@@ -111,6 +111,7 @@ export class ParquetWriter implements AsyncDisposable {
       await connection.run(
         `COPY (FROM ${ROW_SOURCE_FUNCTION}(${id})) TO ${sqlText(path)} (FORMAT parquet, ` +
           `COMPRESSION zstd, PARQUET_VERSION v2, ROW_GROUP_SIZE ${rowGroupRows}, ` +
+          `DICTIONARY_SIZE_LIMIT ${source.dictionarySizeLimit(rowGroupRows)}, ` +
           `USE_TMP_FILE false, KV_METADATA {${metadataFields(request.metadata)}})`,
       );
     } finally {

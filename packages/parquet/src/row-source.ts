@@ -20,6 +20,7 @@ import {
 import duckdb from '@duckdb/node-bindings';
 import { ensureExists } from '@tracelake/domain';
 import type { Column, ColumnDefinition, RowColumns } from '@tracelake/lakehouse';
+import { dictionaryValuesNeeded } from './delta-encoding.ts';
 import { ParquetError } from './parquet-error.ts';
 import {
   encodeTextColumn,
@@ -41,6 +42,7 @@ type PreparedColumn =
 /** A set of rows checked against its columns and ready to be pulled by DuckDB once. */
 export class RowSource {
   readonly rowCount: number;
+  readonly #rows: RowColumns;
   readonly #definitions: readonly ColumnDefinition[];
   readonly #columns: readonly PreparedColumn[];
   readonly #encoder = new TextEncoder();
@@ -53,6 +55,7 @@ export class RowSource {
       throw badRows(`${rows.columns.length} columns for a schema of ${definitions.length}`, {});
     }
     this.rowCount = rows.rowCount;
+    this.#rows = rows;
     this.#definitions = definitions;
     this.#columns = definitions.map((definition, index) =>
       prepareColumn(definition, ensureExists(rows.columns[index], 'column'), rows.rowCount),
@@ -69,6 +72,18 @@ export class RowSource {
       }
     }
     return rows;
+  }
+
+  /**
+   * Distinct values up to which a column of a row group becomes a dictionary: DuckDB's own choice, a fifth
+   * of the rows, unless a column has to be one.
+   */
+  dictionarySizeLimit(rowGroupRows: number): number {
+    let limit = Math.max(1, Math.floor(Math.min(rowGroupRows, this.rowCount) / 5));
+    for (const column of this.#rows.columns) {
+      limit = Math.max(limit, dictionaryValuesNeeded(column, this.rowCount, rowGroupRows));
+    }
+    return limit;
   }
 
   /** Column names and types as DuckDB binds them. */
