@@ -38,6 +38,7 @@ test('wiping the store while publishing: all is made again and told, and new mes
   const acknowledgedAfter: string[] = [];
   const failures: unknown[] = [];
   const stop = new AbortController();
+  using _stopLoad = { [Symbol.dispose]: () => stop.abort() };
   let isWiped = false;
   const load = (async () => {
     while (!stop.signal.aborted) {
