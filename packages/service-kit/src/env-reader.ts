@@ -1,6 +1,6 @@
 import { Secret } from '@tracelake/domain';
 import { ConfigError, type ConfigIssue } from './config-error.ts';
-import { isKubernetesServiceLink, knownVariables } from './known-variables.ts';
+import { isKnownVariable, isKubernetesServiceLink } from './known-variables.ts';
 
 /** What `process.env` is. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -148,7 +148,7 @@ export class EnvReader {
     const unknown: ConfigIssue[] = [];
     for (const name of Object.keys(this.#env)) {
       if (!name.startsWith('TRACELAKE_')) continue;
-      if (this.#names.has(name) || knownVariables.has(name)) continue;
+      if (this.#names.has(name) || isKnownVariable(name)) continue;
       if (isKubernetesServiceLink(name)) continue;
       unknown.push({ variable: name, problem: 'is not a variable of Tracelake and is ignored' });
     }

@@ -187,6 +187,17 @@ test('what is not HTTP is answered as a problem and the connection closed', asyn
   }
 });
 
+test('a client too slow to send its request is told to send it again and hung up on', async () => {
+  await using server = makeServer({ requestTimeoutS: 1 });
+  server.app.post('/take', async () => 'taken');
+  const { port } = new URL(await server.listen());
+  const head = 'POST /take HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n';
+  const startedMs = performance.now();
+  const answer = await exchange(Number(port), `${head}Content-Length: 10\r\n\r\nfour`);
+  assert.match(answer, /^HTTP\/1.1 503 .*retry-after: 1/is);
+  assert.ok(performance.now() - startedMs < 4000);
+});
+
 test('closing waits for the request under way and refuses later ones', async () => {
   const server = makeServer();
   const { promise: released, resolve: release } = Promise.withResolvers<void>();

@@ -70,9 +70,16 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   });
   const inFlight = new InFlightTracker();
   const openReplies = new OpenReplies();
+  const requestTimeoutMs = options.requestTimeoutS * 1000;
   const app = fastify({
     logger: false,
-    requestTimeout: options.requestTimeoutS * 1000,
+    requestTimeout: requestTimeoutMs,
+    http: {
+      requestTimeout: requestTimeoutMs,
+      // Node checks with the longer of the two.
+      headersTimeout: Math.min(60_000, requestTimeoutMs),
+      connectionsCheckingInterval: Math.min(5000, requestTimeoutMs / 2),
+    },
     forceCloseConnections: 'idle',
     clientErrorHandler: createClientErrorHandler(openReplies),
     frameworkErrors: (error, request, reply) => {

@@ -2,7 +2,7 @@
  * The variables of all services, so that one environment can serve them all and a misspelt name is
  * still noticed. A reader also knows whatever it was asked for.
  */
-export const knownVariables: ReadonlySet<string> = new Set([
+const knownVariables: ReadonlySet<string> = new Set([
   'TRACELAKE_ALLOW_ANONYMOUS',
   'TRACELAKE_API_KEY',
   'TRACELAKE_API_KEYS',
@@ -28,6 +28,9 @@ export const knownVariables: ReadonlySet<string> = new Set([
   'TRACELAKE_INGEST_WRITE_TIMEOUT_S',
   'TRACELAKE_LANES',
   'TRACELAKE_LOG_LEVEL',
+  'TRACELAKE_MATERIALIZER_CATCH_UP_INTERVAL_S',
+  'TRACELAKE_MATERIALIZER_CLAIM_S',
+  'TRACELAKE_MATERIALIZER_LANE_LEASE_S',
   'TRACELAKE_MATERIALIZER_PORT',
   'TRACELAKE_MATERIALIZE_TIMEOUT_S',
   'TRACELAKE_MAX_BODY_BYTES',
@@ -38,10 +41,18 @@ export const knownVariables: ReadonlySet<string> = new Set([
   'TRACELAKE_REQUEST_TIMEOUT_S',
   'TRACELAKE_S3_ENDPOINT_URL',
   'TRACELAKE_SHUTDOWN_GRACE_S',
-  'TRACELAKE_TEST_DATABASE_URL',
   'TRACELAKE_TRACE_EXPORT_PORT',
   'TRACELAKE_URL',
+  'TRACELAKE_WORKERS',
 ]);
+
+/** Variables of tests and checks, which may be set where a service is started too. */
+const TOOLING = /^TRACELAKE_(?:TEST|E2E|BENCH)_/;
+
+/** Whether a variable of this name means something to Tracelake. */
+export function isKnownVariable(name: string): boolean {
+  return knownVariables.has(name) || TOOLING.test(name);
+}
 
 const KUBERNETES_SERVICE_LINK =
   /^TRACELAKE_.*(?:_SERVICE_HOST|_SERVICE_PORT(?:_.+)?|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/;
