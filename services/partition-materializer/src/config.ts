@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { type CommonConfig, type EnvReader, readCommonConfig } from '@tracelake/service-kit';
 
 export interface MaterializerConfig extends CommonConfig {
@@ -9,7 +9,7 @@ export interface MaterializerConfig extends CommonConfig {
   readonly workers: number;
   /** Capacity of each channel of a pipeline, in blocks. */
   readonly channelDepth: number;
-  /** Builds of one lane at a time: each may hold a run of 2^20 events. */
+  /** Builds of one lane at a time, asked for and eager each: any may hold a run of 2^20 events. */
   readonly buildsPerLane: number;
   /** Stored payloads held by all pipelines together, from fetch to decode. */
   readonly payloadBytesMax: number;
@@ -33,6 +33,8 @@ export interface MaterializerConfig extends CommonConfig {
   /** Age from which an object that no partition names counts as left behind. */
   readonly orphanAgeMs: number;
   readonly rowGroupRows: number;
+  /** Where Parquet files are written before they are published; needs room for the runs in work. */
+  readonly tempDir: string;
 }
 
 const MIB = 1024 * 1024;
@@ -64,6 +66,7 @@ export function readConfig(env: EnvReader): MaterializerConfig {
     claimMs: seconds('MATERIALIZER_CLAIM_S', 10, 0.5, 600),
     sweepIntervalMs: seconds('MATERIALIZER_SWEEP_INTERVAL_S', 300, 0.1, 86_400),
     orphanAgeMs: seconds('MATERIALIZER_ORPHAN_AGE_S', 3600, 1, 30 * 86_400),
-    rowGroupRows: whole('MATERIALIZER_ROW_GROUP_ROWS', 131_072, 2048, 2 ** 20),
+    rowGroupRows: whole('MATERIALIZER_ROW_GROUP_ROWS', 32_768, 2048, 2 ** 20),
+    tempDir: env.string('TRACELAKE_MATERIALIZER_TEMP_DIR', { default: tmpdir() }),
   };
 }

@@ -5,9 +5,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { hostname } from 'node:os';
 import { type Bus, connectBus, laneOf } from '@tracelake/bus';
 import { TokenPool } from '@tracelake/channels';
 import type { ProcessId } from '@tracelake/domain';
@@ -44,6 +42,7 @@ import { LaneOwner } from './lanes/lane-owner.ts';
 import { LanePipeline } from './lanes/lane-pipeline.ts';
 import { ObjectSweeper } from './object-sweeper.ts';
 import { createMaterializerMetrics, type MaterializerMetrics } from './telemetry-metrics.ts';
+import { makeWorkDirectory } from './work-directory.ts';
 
 export interface MaterializerOverrides {
   /** Views beside or instead of the built-in ones. */
@@ -108,8 +107,7 @@ async function createBuilder(
   { logger }: ServiceContext,
   stores: Stores,
 ): Promise<InstanceBuilder> {
-  const tempDir = await mkdtemp(join(tmpdir(), 'tracelake-materializer-'));
-  stack.defer(() => rm(tempDir, { recursive: true, force: true }));
+  const { path: tempDir } = stack.use(await makeWorkDirectory(config.tempDir));
   const parquet = stack.use(
     await ParquetWriter.open({ memoryLimitBytes: config.parquetMemoryBytes, tempDir }),
   );

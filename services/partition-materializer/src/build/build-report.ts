@@ -11,7 +11,7 @@ export interface BuildReport {
   readonly blocksDecoded: number;
   /** Rows written by this call. */
   readonly rows: number;
-  /** Blocks of the instance that this view cannot decode, met by this call. */
+  /** All blocks of the instance that this view cannot decode. */
   readonly rejected: readonly RejectedBlock[];
   /** Names the content that the instance has now, for whoever waits. */
   readonly sourceHash: string;

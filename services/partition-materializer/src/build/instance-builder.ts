@@ -5,7 +5,6 @@
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BlockId } from '@tracelake/domain';
 import {
   calibrate,
   chooseCalibrationEvidence,
@@ -20,6 +19,7 @@ import { MaterializerError } from '../materializer-error.ts';
 import { withBuildClaim } from './build-claim.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
 import type { BuildReport } from './build-report.ts';
+import { BuildTally } from './build-tally.ts';
 import type { BuildRequest, InstanceBuilds } from './instance-builds.ts';
 import { executePlan } from './plan-execution.ts';
 
@@ -30,6 +30,7 @@ interface Look {
   readonly snapshot: InstanceSnapshot;
   readonly context: RunContext;
   readonly plan: InstancePlan;
+  readonly signal: AbortSignal;
 }
 
 /** Safe to call at the same time for the same instance, here and in other replicas: it is built once. */
@@ -70,7 +71,9 @@ export class InstanceBuilder implements InstanceBuilds {
   async #build(view: ViewSet, instance: string, signal: AbortSignal): Promise<BuildReport> {
     const { catalog, settings, logger } = this.#deps;
     const first = await this.#look(view, instance, signal);
-    if (first.plan.decision === 'current') return this.#reportCurrent(view, instance, first);
+    if (first.plan.decision === 'current') {
+      return await this.#reportCurrent(view, instance, first, new BuildTally());
+    }
     const claim = {
       catalog,
       viewSet: view.name,
@@ -89,35 +92,25 @@ export class InstanceBuilder implements InstanceBuilds {
     instance: string,
     signal: AbortSignal,
   ): Promise<BuildReport> {
-    const built = { count: 0, blocksDecoded: 0, rows: 0, rejected: new Map<BlockId, string>() };
+    const tally = new BuildTally();
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const look = await this.#look(view, instance, signal);
       if (look.plan.decision === 'current') {
-        const report = this.#reportCurrent(view, instance, look);
-        if (built.count === 0) return report;
-        return { ...report, decision: 'written', ...reportBuilt(built) };
+        const report = await this.#reportCurrent(view, instance, look, tally);
+        return tally.isEmpty ? report : { ...report, decision: 'written' };
       }
-      const schemaHash = schemaHashOf(view);
-      const target = { view, instance, schemaHash, context: look.context };
+      const target = { view, instance, schemaHash: schemaHashOf(view), context: look.context };
       const outcome = await executePlan({ ...target, plan: look.plan, signal }, this.#deps);
-      built.count += outcome.built;
-      built.blocksDecoded += outcome.blocksDecoded;
-      built.rows += outcome.rows;
-      for (const { blockId, reason } of outcome.rejected) built.rejected.set(blockId, reason);
+      tally.add(outcome);
       if (outcome.decision === 'committed') {
         return {
           decision: 'written',
-          partitions: outcome.sourceHashes.length,
-          sourceHash: instanceHashOf(outcome.sourceHashes),
-          ...reportBuilt(built),
+          ...(await this.#reportContent(view, look, outcome.sourceHashes, tally)),
         };
       }
       this.#deps.metrics.commitConflicts.inc({ view: view.name });
-      this.#deps.logger.info('commit lost to another writer', {
-        view: view.name,
-        instance,
-        attempt,
-      });
+      const facts = { view: view.name, instance, attempt };
+      this.#deps.logger.info('commit lost to another writer', facts);
       await sleep(Math.random() * 50 * attempt, undefined, { signal });
     }
     throw new MaterializerError(
@@ -145,39 +138,39 @@ export class InstanceBuilder implements InstanceBuilds {
     const evidence = chooseCalibrationEvidence(process, snapshot.calibrationCandidates);
     const context = { process, streams, calibration: calibrate(process, evidence) };
     const plan = planInstance({ view, schemaHash, context, wanted, partitions });
-    return { snapshot, context, plan };
+    return { snapshot, context, plan, signal };
   }
 
-  #reportCurrent(view: ViewSet, instance: string, { snapshot }: Look): BuildReport {
-    const { partitions, wanted, rejectedBlockIds } = snapshot;
+  async #reportCurrent(
+    view: ViewSet,
+    instance: string,
+    look: Look,
+    tally: BuildTally,
+  ): Promise<BuildReport> {
+    const { partitions, wanted } = look.snapshot;
     const partitionCount = partitions.length;
     this.#deps.metrics.partitionsKept.inc({ view: view.name }, partitionCount);
     const facts = { view: view.name, instance, partitionCount, blockCount: wanted.length };
     this.#deps.logger.info('partition up to date', facts);
+    const sourceHashes = partitions.map((partition) => partition.sourceHash);
+    return { decision: 'current', ...(await this.#reportContent(view, look, sourceHashes, tally)) };
+  }
+
+  async #reportContent(
+    view: ViewSet,
+    { snapshot, signal }: Look,
+    sourceHashes: readonly string[],
+    tally: BuildTally,
+  ): Promise<Omit<BuildReport, 'decision'>> {
+    const { catalog } = this.#deps;
+    const before = snapshot.rejectedBlockIds;
     return {
-      decision: 'current',
-      partitions: partitionCount,
-      built: 0,
-      blocksDecoded: 0,
-      rows: 0,
-      rejected: [...rejectedBlockIds].map((blockId) => ({ blockId, reason: 'rejected before' })),
-      sourceHash: instanceHashOf(partitions.map((partition) => partition.sourceHash)),
+      partitions: sourceHashes.length,
+      sourceHash: instanceHashOf(sourceHashes),
+      rejected: await tally.listRejected(view.name, before, catalog, signal),
+      ...tally.counts(),
     };
   }
-}
-
-function reportBuilt(built: {
-  readonly count: number;
-  readonly blocksDecoded: number;
-  readonly rows: number;
-  readonly rejected: ReadonlyMap<BlockId, string>;
-}): Pick<BuildReport, 'built' | 'blocksDecoded' | 'rows' | 'rejected'> {
-  return {
-    built: built.count,
-    blocksDecoded: built.blocksDecoded,
-    rows: built.rows,
-    rejected: [...built.rejected].map(([blockId, reason]) => ({ blockId, reason })),
-  };
 }
 
 /** One name for the content of an instance: over the source hashes of its partitions, in any order. */

@@ -3,6 +3,7 @@
  * starts from the carry of the one before, so what was to be kept is decided again here.
  */
 
+import type { BlockId } from '@tracelake/domain';
 import {
   type BuildPlan,
   type BuildSegment,
@@ -42,6 +43,8 @@ export interface PlanExecutionOutcome {
   readonly blocksDecoded: number;
   readonly rows: number;
   readonly rejected: readonly RejectedBlock[];
+  /** Blocks of the partitions built and committed, rejected ones included. */
+  readonly coveredBlockIds: readonly BlockId[];
   /** Of all partitions of the instance; empty after a conflict. */
   readonly sourceHashes: readonly string[];
 }
@@ -72,6 +75,7 @@ class PlanExecution {
   readonly #deps: BuildDependencies;
   readonly #sourceHashes: string[] = [];
   readonly #rejected: RejectedBlock[] = [];
+  readonly #coveredBlockIds: BlockId[] = [];
   #carry: Carry = NO_CARRY;
   #built = 0;
   #blocksDecoded = 0;
@@ -108,6 +112,7 @@ class PlanExecution {
       blocksDecoded: this.#blocksDecoded,
       rows: this.#rows,
       rejected: this.#rejected,
+      coveredBlockIds: this.#coveredBlockIds,
       sourceHashes: decision === 'conflict' ? [] : this.#sourceHashes,
     };
   }
@@ -139,6 +144,7 @@ class PlanExecution {
     this.#carry = { hash: carryOutHash, bytes: carryOut, partitionId: made[0]?.partitionId };
     this.#blocksDecoded += blocks.length - rejected.length;
     this.#rejected.push(...rejected);
+    for (const { blockId } of blocks) this.#coveredBlockIds.push(blockId);
     this.#reportWritten({ made, blocks, reason, notes: run.result.notes });
     return true;
   }

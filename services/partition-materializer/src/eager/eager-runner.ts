@@ -12,20 +12,23 @@ export interface EagerRunnerOptions {
   readonly logger: Logger;
   /** Fires when the lane is lost: the build under way stops. */
   readonly signal: AbortSignal;
+  /** Builds at a time: a long one does not keep the others of its lane waiting. */
+  readonly concurrency: number;
 }
 
 /** After a failed build, before the next try; the catch-up would come to it as well. */
 const RETRY_DELAY_MS = 5000;
 
-/** Builds what falls due in one lane, one instance at a time. Disposing finishes the build under way. */
+/** Builds what falls due in one lane. Disposing finishes the builds under way. */
 export class EagerRunner implements AsyncDisposable {
   readonly #options: EagerRunnerOptions;
   readonly #stop = new AbortController();
-  readonly #running: Promise<void>;
+  readonly #running: Promise<unknown>;
 
   constructor(options: EagerRunnerOptions) {
     this.#options = options;
-    this.#running = this.#run();
+    const tasks = Array.from({ length: options.concurrency }, () => this.#run());
+    this.#running = Promise.all(tasks);
   }
 
   async #run(): Promise<void> {

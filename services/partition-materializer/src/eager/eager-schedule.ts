@@ -20,12 +20,12 @@ export interface EagerScheduleOptions {
   readonly nowMs?: () => number;
 }
 
-/** A bounded set of instances with the time each is due; one consumer takes them. */
+/** A bounded set of instances with the time each is due; any number of tasks take them. */
 export class EagerSchedule {
   readonly #options: EagerScheduleOptions;
   readonly #pending = new Map<string, Pending>();
   readonly #nowMs: () => number;
-  #wake: (() => void) | undefined;
+  readonly #wakers = new Set<() => void>();
 
   constructor(options: EagerScheduleOptions) {
     this.#options = options;
@@ -42,7 +42,7 @@ export class EagerSchedule {
     if (this.#pending.has(key)) return true;
     if (this.#pending.size >= this.#options.capacity) return false;
     this.#pending.set(key, { ...item, dueMs: this.#nowMs() + delayMs });
-    this.#wake?.();
+    for (const wake of this.#wakers) wake();
     return true;
   }
 
@@ -71,12 +71,12 @@ export class EagerSchedule {
   async #sleep(ms: number | undefined, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
-    this.#wake = resolve;
+    this.#wakers.add(resolve);
     const onAbort = () => resolve();
     signal.addEventListener('abort', onAbort, { once: true });
     await promise;
     signal.removeEventListener('abort', onAbort);
     clearTimeout(timer);
-    this.#wake = undefined;
+    this.#wakers.delete(resolve);
   }
 }

@@ -17,7 +17,7 @@ import type { MaterializerMetrics } from '../telemetry-metrics.ts';
 
 export interface LaneSettings {
   readonly debounceMs: number;
-  /** Requests of the lane that are built at a time. */
+  /** Requests of the lane that are built at a time, and as many eager instances. */
   readonly buildsPerLane: number;
   readonly maxDeliver: number;
   readonly buildTimeoutMs: number;
@@ -60,7 +60,14 @@ export class LanePipeline implements AsyncDisposable {
       await bus.publishPartitionEvent(event);
     };
     this.#owned.use(
-      new EagerRunner({ schedule: this.#schedule, builds, publish: this.#publish, logger, signal }),
+      new EagerRunner({
+        schedule: this.#schedule,
+        builds,
+        publish: this.#publish,
+        logger,
+        signal,
+        concurrency: settings.buildsPerLane,
+      }),
     );
     for (const consumer of [this.#consumeTelemetry(), this.#consumeRequests()]) {
       this.#owned.defer(() => consumer.drain(hardStop));
