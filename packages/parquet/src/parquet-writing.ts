@@ -11,7 +11,7 @@ import { ParquetError } from './parquet-error.ts';
 import { ROW_SOURCE_FUNCTION, RowSource, registerRowSources } from './row-source.ts';
 
 /** Rows of a row group unless said otherwise: what a reader holds of one file at a time. */
-export const ROW_GROUP_ROWS = 131_072;
+export const ROW_GROUP_ROWS = 32_768;
 
 const MEMORY_LIMIT_BYTES = 512 * 1024 * 1024;
 

@@ -53,7 +53,7 @@ export async function openBuildLab(
       workers: 2,
       channelDepth: 4,
       decompressedBytesMax: 256 * 2 ** 20,
-      rowGroupRows: 131_072,
+      rowGroupRows: 32_768,
       claimMs: 5000,
       buildTimeoutMs: 60_000,
     },
