@@ -24,7 +24,7 @@ export const SERVICES = ['ingest', 'partition-materializer', 'trace-export'];
 const PULLED = {
   base: 'node:26-bookworm-slim',
   postgres: 'postgres:18-bookworm',
-  nats: 'nats:2.12',
+  nats: 'nats:2.12-alpine',
 };
 
 type Log = (line: string) => void;

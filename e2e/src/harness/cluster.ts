@@ -55,17 +55,21 @@ export async function startCluster(): Promise<Cluster> {
   const network = await createNetwork();
   const volume = await docker('volume', 'create', '--label', RUN_LABEL);
   const started = new Map<Part, StartedTestContainer>();
+  const lastLines = new Map<Part, string[]>();
   const run = async (part: Part) => {
-    started.set(part, await startPart({ part, images, network, volume, hostPort: ports[part] }));
+    const hostPort = ports[part];
+    const log: string[] = [];
+    lastLines.set(part, log);
+    started.set(part, await startPart({ part, images, network, volume, hostPort, log }));
   };
   try {
     await Promise.all([run('postgres'), run('nats')]);
     // One migrates, the others find the tables made; they wait for each other under a lock anyway.
     await Promise.all([run('ingest'), run('partition-materializer'), run('trace-export')]);
   } catch (error) {
-    const report = await describeFailure();
     await reap();
-    throw new Error(`the cluster did not start\n${report}`, { cause: error });
+    const reports = [...lastLines].map(([part, log]) => `${part}:\n${log.join('\n')}`);
+    throw new Error(`the cluster did not start\n${reports.join('\n')}`, { cause: error });
   }
   return openCluster(started, ports);
 }
@@ -119,13 +123,23 @@ interface PartOptions {
   readonly network: string;
   readonly volume: string;
   readonly hostPort: number;
+  /** Gets the last lines that the part prints while it starts: a container that fails is gone with its log. */
+  readonly log: string[];
 }
 
-async function startPart({ part, images, network, volume, hostPort }: PartOptions) {
+const LINES_KEPT = 30;
+
+async function startPart({ part, images, network, volume, hostPort, log }: PartOptions) {
   const container = new GenericContainer(imageOf(part, images))
+    .withName(hostNameOf(part, network))
     .withNetworkMode(network)
-    .withNetworkAliases(part)
     .withLabels({ [RUN_LABEL]: part })
+    .withLogConsumer((stream) => {
+      stream.on('data', (line: string) => {
+        log.push(line.trimEnd());
+        if (log.length > LINES_KEPT) log.shift();
+      });
+    })
     .withExposedPorts({ container: CONTAINER_PORT[part], host: hostPort })
     .withStartupTimeout(60_000);
   if (part === 'postgres') {
@@ -141,18 +155,23 @@ async function startPart({ part, images, network, volume, hostPort }: PartOption
       .start();
   }
   return container
-    .withEnvironment(serviceEnvironment())
+    .withEnvironment(serviceEnvironment(network))
     .withBindMounts([{ source: volume, target: '/data', mode: 'rw' }])
     .withWaitStrategy(Wait.forHttp('/readyz', CONTAINER_PORT[part]).forStatusCode(200))
     .start();
 }
 
-function serviceEnvironment(): Record<string, string> {
+/** A container's name is its host name on the network; an alias would put it on the default bridge as well. */
+function hostNameOf(part: Part, network: string): string {
+  return `${network}-${part}`;
+}
+
+function serviceEnvironment(network: string): Record<string, string> {
   return {
     TRACELAKE_ALLOW_ANONYMOUS: 'true',
     TRACELAKE_BIND: '0.0.0.0',
-    TRACELAKE_DATABASE_URL: `postgres://postgres:${PASSWORD}@postgres:5432/postgres`,
-    TRACELAKE_NATS_URL: 'nats://nats:4222',
+    TRACELAKE_DATABASE_URL: `postgres://postgres:${PASSWORD}@${hostNameOf('postgres', network)}:5432/postgres`,
+    TRACELAKE_NATS_URL: `nats://${hostNameOf('nats', network)}:4222`,
     TRACELAKE_OBJECT_STORE_URL: 'file:///data/objects',
   };
 }
@@ -214,20 +233,4 @@ async function choosePorts(): Promise<Record<Part, number>> {
     'partition-materializer': materializer ?? 0,
     'trace-export': traceExport ?? 0,
   };
-}
-
-async function describeFailure(): Promise<string> {
-  const ids = (await docker('ps', '-aq', '--filter', `label=${RUN_LABEL}`)).split('\n');
-  const reports = ids
-    .filter((id) => id !== '')
-    .map(async (id) => {
-      const state = await docker(
-        'inspect',
-        '-f',
-        '{{.Name}} {{.State.Status}} {{.State.ExitCode}}',
-        id,
-      );
-      return `${state}\n${await docker('logs', '--tail', '30', id)}`;
-    });
-  return (await Promise.all(reports)).join('\n');
 }

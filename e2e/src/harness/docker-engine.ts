@@ -1,6 +1,7 @@
 /** The container engine the tests use, and the reaper that leaves nothing of them behind. */
 
 import { execFile } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
@@ -28,12 +29,25 @@ export async function findEngineProblem(): Promise<string | undefined> {
 /** Removes what an earlier run, killed half-way, may have left. */
 export async function reap(): Promise<void> {
   const filter = `label=${RUN_LABEL}`;
-  const containers = lines(await docker('ps', '-aq', '--filter', filter));
-  if (containers.length > 0) await docker('rm', '-f', '-v', ...containers);
-  const networks = lines(await docker('network', 'ls', '-q', '--filter', filter));
-  if (networks.length > 0) await docker('network', 'rm', ...networks);
-  const volumes = lines(await docker('volume', 'ls', '-q', '--filter', filter));
-  if (volumes.length > 0) await docker('volume', 'rm', '-f', ...volumes);
+  await removeAll(['ps', '-aq', '--filter', filter], ['rm', '-f', '-v']);
+  await removeAll(['network', 'ls', '-q', '--filter', filter], ['network', 'rm']);
+  await removeAll(['volume', 'ls', '-q', '--filter', filter], ['volume', 'rm', '-f']);
+}
+
+const REMOVE_ATTEMPTS = 20;
+
+/** Somebody else may be removing the same thing, and a network has its endpoints a moment longer. */
+async function removeAll(list: string[], remove: string[]): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const found = lines(await docker(...list));
+    if (found.length === 0) return;
+    try {
+      await docker(...remove, ...found);
+    } catch (error) {
+      if (attempt === REMOVE_ATTEMPTS) throw error;
+      await sleep(250);
+    }
+  }
 }
 
 function lines(text: string): string[] {
