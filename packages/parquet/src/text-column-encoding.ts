@@ -8,7 +8,7 @@
  */
 
 /** Above this many distinct values, ENUM pages outgrow DuckDB's own choice of encoding. */
-const ENUM_MEMBERS_MAX = 16_384;
+const ENUM_MEMBERS_MAX = 8192;
 
 export type TextColumnEncoding =
   | { readonly kind: 'enum'; readonly members: readonly string[]; readonly codes: CodeArray }
