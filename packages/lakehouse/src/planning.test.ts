@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BlockId } from '@tracelake/domain';
+import { canonicalLines, MemoryLake } from '@tracelake/test-kit';
 import type { OracleEvent } from '../test/call-tree-oracle.ts';
-import { MemoryLake } from '../test/memory-lake.ts';
-import { canonicalLines } from '../test/row-objects.ts';
 import { makeBlock, makeContext, makeEvents, START_NS } from '../test/synthetic-stream.ts';
 import type { PartitionRecord, SourceBlock } from './partition.ts';
 import { isConsistent, type PlanRequest, planInstance, resolveSegment } from './planning.ts';

@@ -4,16 +4,19 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fixtureCases, type SeededRandom, seededRandom } from '@tracelake/test-kit';
-import { oracleRows } from '../test/call-tree-oracle.ts';
-import { MemoryLake } from '../test/memory-lake.ts';
 import {
   blocksOf,
-  limits,
+  canonicalLines,
+  decodeLimits,
+  fixtureCases,
+  forEachSeed,
   loadRecordedProcess,
+  MemoryLake,
   type RecordedProcess,
-} from '../test/recorded-process.ts';
-import { canonicalLines } from '../test/row-objects.ts';
+  type SeededRandom,
+  seededRandom,
+} from '@tracelake/test-kit';
+import { oracleRows } from '../test/call-tree-oracle.ts';
 import { makeStream, THREAD_NAME } from '../test/synthetic-stream.ts';
 import type { SourceBlock } from './partition.ts';
 import { RUN_EVENTS_MAX } from './planning.ts';
@@ -44,10 +47,8 @@ function arrive<Parsed>(
   lake.materialize(wanted);
 }
 
-test('spans of made-up streams: any arrival, any cut, the rows of one build and of an independent tree', (t) => {
-  const { first, count } = SYNTHETIC_SEEDS;
-  t.diagnostic(`seeds ${first} to ${first + count - 1}`);
-  for (let seed = first; seed < first + count; seed++) {
+test('spans of made-up streams: any arrival, any cut, the rows of one build and of an independent tree', async (t) => {
+  await forEachSeed(t, SYNTHETIC_SEEDS, (seed) => {
     const random = seededRandom(seed);
     const stream = makeStream(random, 14);
     const lake = new MemoryLake({
@@ -58,25 +59,21 @@ test('spans of made-up streams: any arrival, any cut, the rows of one build and 
     });
     arrive(lake, stream.blocks, random, (wanted) => {
       lake.parsedCount = 0;
-      assert.deepEqual(lake.materialize(wanted), [], `seed ${seed}: asked twice`);
-      assert.equal(lake.parsedCount, 0, `seed ${seed}: asked twice`);
+      assert.deepEqual(lake.materialize(wanted), [], 'asked twice');
+      assert.equal(lake.parsedCount, 0, 'asked twice');
       if (random.int(4) > 0) return;
       const ordered = wanted.toSorted(compareStreamOrder);
       assert.deepEqual(
         canonicalLines(threadSpans, lake.rows()),
         canonicalLines(threadSpans, lake.buildAtOnce(ordered)),
-        `seed ${seed}: ${wanted.length} blocks`,
+        `${wanted.length} blocks`,
       );
     });
     const lines = canonicalLines(threadSpans, lake.rows());
-    assert.deepEqual(
-      lines,
-      canonicalLines(threadSpans, lake.buildAtOnce(stream.blocks)),
-      `seed ${seed}`,
-    );
+    assert.deepEqual(lines, canonicalLines(threadSpans, lake.buildAtOnce(stream.blocks)));
     const tree = oracleRows(stream.oracleBlocks, THREAD_NAME);
-    assert.deepEqual(lines.map(lineOfTree), tree.map(treeLine).sort(), `seed ${seed}`);
-  }
+    assert.deepEqual(lines.map(lineOfTree), tree.map(treeLine).sort());
+  });
 });
 
 function treeLine(row: ReturnType<typeof oracleRows>[number]): string {
@@ -100,7 +97,7 @@ function lakeOf(view: ViewSet, recorded: RecordedProcess, runEventsMax: number) 
     const { calibration } = context;
     const parsed =
       cache.get(block.blockId) ??
-      view.parseBlock({ process, stream, block, payload, calibration, limits });
+      view.parseBlock({ process, stream, block, payload, calibration, limits: decodeLimits });
     cache.set(block.blockId, parsed);
     return parsed;
   };
@@ -111,11 +108,9 @@ function lakeOf(view: ViewSet, recorded: RecordedProcess, runEventsMax: number) 
 const LARGE = new Set(['spans', 'logs', 'metrics']);
 
 for (const name of fixtureCases()) {
-  test(`rows of the recording "${name}" do not depend on the order of arrival or on the cuts`, (t) => {
+  test(`rows of the recording "${name}" do not depend on the order of arrival or on the cuts`, async (t) => {
     const recorded = loadRecordedProcess(name);
-    const { first, count } = RECORDED_SEEDS;
-    const rounds = LARGE.has(name) ? 2 : count;
-    t.diagnostic(`seeds ${first} to ${first + rounds - 1}`);
+    const seeds = { ...RECORDED_SEEDS, ...(LARGE.has(name) && { count: 2 }) };
     for (const view of createViewRegistry().list()) {
       const instances =
         view.instanceRule === 'process'
@@ -127,13 +122,13 @@ for (const name of fixtureCases()) {
         const makeLake = lakeOf(view, recorded, [1, 50, RUN_EVENTS_MAX][blocks.length % 3] ?? 1);
         const ordered = blocks.toSorted(compareStreamOrder);
         const wanted = canonicalLines(view, makeLake().buildAtOnce(ordered));
-        for (let seed = first; seed < first + rounds; seed++) {
+        await forEachSeed(t, seeds, (seed) => {
           const lake = makeLake();
           arrive(lake, blocks, seededRandom(seed), (shown) =>
-            assert.deepEqual(lake.materialize(shown), [], `seed ${seed}`),
+            assert.deepEqual(lake.materialize(shown), []),
           );
-          assert.deepEqual(canonicalLines(view, lake.rows()), wanted, `seed ${seed}`);
-        }
+          assert.deepEqual(canonicalLines(view, lake.rows()), wanted);
+        });
       }
     }
   });

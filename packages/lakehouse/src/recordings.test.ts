@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type CsvTable, fixtureCases } from '@tracelake/test-kit';
 import {
   blocksOf,
-  limits,
+  type CsvTable,
+  decodeLimits,
+  fixtureCases,
   loadRecordedProcess,
   type RecordedProcess,
-} from '../test/recorded-process.ts';
-import { type RowObject, rowObjects } from '../test/row-objects.ts';
+  type RowObject,
+  rowObjects,
+} from '@tracelake/test-kit';
 import { compareInsertOrder, compareStreamOrder } from './stream-order.ts';
 import type { ViewSet } from './view.ts';
 import { createViewRegistry } from './view-registry.ts';
@@ -25,7 +27,14 @@ function buildRows(view: ViewSet, recorded: RecordedProcess, streamId?: string):
     assert(stream !== undefined && payload !== undefined);
     const { process, context } = recorded;
     const { calibration } = context;
-    const parsed = view.parseBlock({ process, stream, block, payload, calibration, limits });
+    const parsed = view.parseBlock({
+      process,
+      stream,
+      block,
+      payload,
+      calibration,
+      limits: decodeLimits,
+    });
     builder.add(block, structuredClone(parsed, { transfer: view.transferList(parsed) }));
   }
   const { rows, tail, minEventNs } = builder.finish();

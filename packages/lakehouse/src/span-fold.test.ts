@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ticks } from '@tracelake/domain';
-import { seededRandom } from '@tracelake/test-kit';
+import { rowObjects, seededRandom } from '@tracelake/test-kit';
 import { scopeHash } from '@tracelake/transit';
 import { type OracleEvent, oracleRows } from '../test/call-tree-oracle.ts';
-import { rowObjects } from '../test/row-objects.ts';
 import {
   makeContext,
   makeEvents,

@@ -2,18 +2,22 @@
 import { createHash } from 'node:crypto';
 import type { BlockId, BlockPayload, ProcessInfo, StreamId } from '@tracelake/domain';
 import { ensureExists } from '@tracelake/domain';
-import { type IngestRequest, loadFixture, type NativeFixture } from '@tracelake/test-kit';
+import {
+  calibrate,
+  chooseCalibrationEvidence,
+  type RunContext,
+  type SourceBlock,
+  type SourceStream,
+} from '@tracelake/lakehouse';
 import {
   decodeBlockEnvelope,
   decodeProcessInfo,
   decodeStreamInfo,
   encodeUserDefinedTypes,
 } from '@tracelake/transit';
-import { calibrate, chooseCalibrationEvidence } from '../src/calibration.ts';
-import type { SourceBlock, SourceStream } from '../src/partition.ts';
-import type { RunContext } from '../src/view.ts';
+import { type IngestRequest, loadFixture, type NativeFixture } from './fixtures.ts';
 
-export const limits = { decompressedBytesMax: 64 * 1024 * 1024 };
+export const decodeLimits = { decompressedBytesMax: 64 * 1024 * 1024 };
 
 export interface RecordedProcess {
   readonly process: ProcessInfo;
@@ -34,7 +38,7 @@ export function recordedProcessOf(requests: readonly IngestRequest[]): RecordedP
     .map((stream) => ({ ...stream, metadataSha256: metadataHash(stream) }));
   const payloads = new Map<BlockId, BlockPayload>();
   const blocks = bodies('insert_block').map((body, index) => {
-    const { payload, ...block } = decodeBlockEnvelope(body, limits);
+    const { payload, ...block } = decodeBlockEnvelope(body, decodeLimits);
     payloads.set(block.blockId, payload);
     const insertTimeUs = process.startNs / 1000n + BigInt(index) * 1000n;
     return { ...block, insertTimeUs, payloadBytes: body.length };

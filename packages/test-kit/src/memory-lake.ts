@@ -5,11 +5,22 @@
 
 import type { BlockId } from '@tracelake/domain';
 import { ensureExists } from '@tracelake/domain';
-import type { PartitionRecord, SourceBlock } from '../src/partition.ts';
-import { type InstancePlan, insertRangeOf, planInstance, resolveSegment } from '../src/planning.ts';
-import type { RowColumns } from '../src/row-columns.ts';
-import { carryHashOf, partitionIdOf, schemaHashOf, sourceHashOf } from '../src/source-hash.ts';
-import type { RunContext, RunResult, ViewSet } from '../src/view.ts';
+import {
+  carryHashOf,
+  type InstancePlan,
+  insertRangeOf,
+  type PartitionRecord,
+  partitionIdOf,
+  planInstance,
+  type RowColumns,
+  type RunContext,
+  type RunResult,
+  resolveSegment,
+  type SourceBlock,
+  schemaHashOf,
+  sourceHashOf,
+  type ViewSet,
+} from '@tracelake/lakehouse';
 
 export interface MemoryLakeOptions<Parsed> {
   readonly view: ViewSet<Parsed>;

@@ -1,7 +1,6 @@
 /** Rows as objects, to compare and to print. */
 import { ensureExists } from '@tracelake/domain';
-import type { Column, RowColumns } from '../src/row-columns.ts';
-import type { ViewSet } from '../src/view.ts';
+import type { Column, RowColumns, ViewSet } from '@tracelake/lakehouse';
 
 export type RowObject = Record<string, string | number | bigint | boolean>;
 
