@@ -244,3 +244,22 @@ function exchange(port: number, sent: string): Promise<string> {
     socket.on('close', () => resolve(answer));
   });
 }
+
+test('a reply that is under way when the drain begins ends, and its idle connection is not waited for', async () => {
+  const server = makeServer();
+  const finish = Promise.withResolvers<void>();
+  server.app.get('/slow', (_request, reply) => {
+    reply.hijack();
+    reply.raw.write('first ');
+    void finish.promise.then(() => reply.raw.end('last'));
+  });
+  const url = await server.listen();
+  // fetch keeps its connection open for the next request.
+  const response = await fetch(`${url}/slow`);
+  const closed = server[Symbol.asyncDispose]();
+  setTimeout(finish.resolve, 100);
+  assert.equal(await response.text(), 'first last');
+  const startMs = performance.now();
+  await closed;
+  assert.ok(performance.now() - startMs < 2000, 'the idle connection kept the server open');
+});

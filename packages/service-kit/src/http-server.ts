@@ -28,6 +28,8 @@ declare module 'fastify' {
   }
 }
 
+const IDLE_CHECK_MS = 50;
+
 export interface HttpServerOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -109,7 +111,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     beginDrain: () => readiness.beginDrain(),
     async [Symbol.asyncDispose]() {
       readiness.beginDrain();
-      await app.close();
+      // A reply whose head went out before the drain leaves its connection idle when it ends, and Node
+      // closes idle ones only once, at the beginning.
+      const timer = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);
+      await app.close().finally(() => clearInterval(timer));
     },
   };
 }
