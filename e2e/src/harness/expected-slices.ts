@@ -6,7 +6,7 @@ import type { DecodedTrace, NativeFixture } from '@tracelake/test-kit';
 export type SliceText = string;
 
 /** Every thread span below the depth-0 row and every finished async span; open async ones apart. */
-export function expectedSlices(fixture: NativeFixture): {
+function expectedSlices(fixture: NativeFixture): {
   readonly closed: SliceText[];
   /** Begins of async spans without an end: the same text with no end. */
   readonly openAsync: SliceText[];

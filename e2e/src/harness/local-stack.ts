@@ -25,7 +25,7 @@ export interface CommandResult {
 }
 
 /** Starts a `tracelake` command with the ports of a stack in its environment. */
-export function startCommand(
+function startCommand(
   argv: readonly string[],
   ports: StackPorts,
   cwd: string,

@@ -185,7 +185,7 @@ export class StreamKeeper implements AsyncDisposable {
   }
 }
 
-export function isApiError(error: unknown, code: number): boolean {
+function isApiError(error: unknown, code: number): boolean {
   return error instanceof JetStreamApiError && error.code === code;
 }
 

@@ -22,7 +22,7 @@ export const STREAM_SUBJECTS: Readonly<Record<StreamName, string>> = {
 const TOKEN = /^[A-Za-z0-9_-]{1,128}$/;
 
 /** The one part of a subject that text from outside may become. Throws `bus.bad-subject`. */
-export function subjectToken(text: string, what: string): string {
+function subjectToken(text: string, what: string): string {
   if (TOKEN.test(text)) return text;
   throw new BusError(
     'bus.bad-subject',

@@ -86,7 +86,7 @@ export async function refusal(url: string, response: Response): Promise<CliError
 }
 
 /** The human part of a problem document, or undefined when the text is none. */
-export function describeProblem(text: string): string | undefined {
+function describeProblem(text: string): string | undefined {
   let parsed: ProblemDocument | null;
   try {
     parsed = JSON.parse(text) as ProblemDocument | null;
