@@ -6,12 +6,12 @@ const layers = [
   ['domain'],
   ['channels', 'transit', 'perfetto', 'bus', 'local-servers'],
   ['lakehouse'],
-  ['parquet', 'storage', 'service-kit'],
+  ['parquet', 'storage', 'service-kit', 'lake-reading'],
   ['cli'],
 ];
 
 /** Imports inside a layer that are meant. */
-const withinLayer = { 'service-kit': ['storage'] };
+const withinLayer = { 'service-kit': ['storage'], 'lake-reading': ['storage'] };
 
 const testFiles = '(\\.test\\.ts|\\.contract\\.ts)$|/(test|bench)/';
 

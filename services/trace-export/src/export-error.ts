@@ -6,8 +6,6 @@ export type ExportErrorCode =
   | 'trace-export.unknown-process'
   | 'trace-export.busy'
   | 'trace-export.bus-unavailable'
-  | 'trace-export.build-failed'
-  | 'trace-export.build-timeout'
   | 'trace-export.client-gone'
   | 'trace-export.client-stalled'
   | 'trace-export.spans-out-of-order';

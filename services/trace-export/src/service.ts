@@ -6,7 +6,8 @@
 import { access, constants } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { type Bus, connectBus, xxHash64OfText } from '@tracelake/bus';
-import { createViewRegistry, type ViewRegistry } from '@tracelake/lakehouse';
+import { catalogFreshness, ensureFreshPartitions } from '@tracelake/lake-reading';
+import { createViewRegistry, schemaHashOf, type ViewRegistry } from '@tracelake/lakehouse';
 import {
   createHttpServer,
   type HttpServer,
@@ -23,16 +24,16 @@ import {
   openObjectStore,
   PartitionCatalog,
   ProcessRepository,
+  type ProcessSnapshot,
 } from '@tracelake/storage';
-import { catalogFreshness } from './catalog-freshness.ts';
 import type { TraceExportConfig } from './config.ts';
-import { ensureFreshPartitions } from './ensure-fresh-partitions.ts';
 import { ExportLimiter } from './export-limiter.ts';
 import { problemOfExportError } from './http/error-response.ts';
 import type { ExportPorts } from './http/export-trace.ts';
 import { registerRoutes } from './http/routes.ts';
 import { TelemetryEvents } from './telemetry-events.ts';
 import { startTrace } from './trace-generation.ts';
+import { viewsFor } from './trace-plan.ts';
 
 export interface TraceExportOverrides {
   /** Views beside or instead of the built-in ones. */
@@ -93,11 +94,20 @@ function exportPorts(parts: PortParts): ExportPorts {
     stallTimeoutMs: config.stallTimeoutS * 1000,
     openReadLease: (signal) =>
       catalog.openReadLease({ owner: `trace-export on ${hostname()}`, signal }),
-    ensureFresh: ({ processId, spans }, signal) =>
-      ensureFreshPartitions(catalogFreshness({ catalog, bus, registry, processId, spans }), {
-        timeoutMs: config.materializeTimeoutS * 1000,
-        signal,
-      }),
+    ensureFresh({ processId, spans }, signal) {
+      const views = viewsFor(spans).map((name) => {
+        const view = registry.get(name);
+        return { view, schemaHash: schemaHashOf(view) };
+      });
+      const freshness = catalogFreshness({
+        bus,
+        registry,
+        loadSnapshot: (now) => catalog.loadProcessSnapshot({ processId, views }, now),
+        contextOf: (snapshot: ProcessSnapshot) => snapshot,
+      });
+      const timeoutMs = config.materializeTimeoutS * 1000;
+      return ensureFreshPartitions(freshness, { timeoutMs, signal });
+    },
     startTrace: (plan, signal) =>
       startTrace({
         plan,

@@ -5,10 +5,10 @@
  */
 
 import { BoundedChannel, type ChannelStats } from '@tracelake/channels';
+import { ObjectFiles, type ReadableObjects } from '@tracelake/lake-reading';
 import { type ChunkBatch, ChunkSender } from '@tracelake/lakehouse';
 import { mergeSpanFiles, ParquetReader, pairAsyncSpans } from '@tracelake/parquet';
 import type { TextHash } from '@tracelake/perfetto';
-import { ObjectFiles, type ReadableObjects } from './object-files.ts';
 import { TraceAssembly, type TraceSummary } from './trace-assembly.ts';
 import type { TracePlan } from './trace-plan.ts';
 
@@ -102,7 +102,11 @@ async function generate(
   await assembly.writeTracks();
   for (const thread of plan.threads) {
     if (thread.files.length === 0) continue;
-    const spanFiles = thread.files.map((file) => files.spanFile(file));
+    // Each is opened when the merge reaches it.
+    const spanFiles = thread.files.map(({ objectKey, minBeginNs }) => ({
+      minBeginNs,
+      open: () => files.open(objectKey),
+    }));
     const request = { reader, files: spanFiles, range: plan.range, signal };
     await assembly.writeThread(thread, mergeSpanFiles(request));
   }

@@ -8,10 +8,10 @@ import {
   type StreamId,
   ticks,
 } from '@tracelake/domain';
+import type { ReadableObjects } from '@tracelake/lake-reading';
 import type { Column, ColumnDefinition } from '@tracelake/lakehouse';
 import { ParquetWriter } from '@tracelake/parquet';
 import { rangeOf } from '../src/export-request.ts';
-import type { ReadableObjects } from '../src/object-files.ts';
 import type { PartitionFile, TracePlan } from '../src/trace-plan.ts';
 
 export const START_NS = 1_795_230_665_835_080_000n;

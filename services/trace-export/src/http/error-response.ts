@@ -2,6 +2,7 @@
 
 import { ChannelClosedError } from '@tracelake/channels';
 import { AppError, assertUnreachable } from '@tracelake/domain';
+import { LakeReadingError } from '@tracelake/lake-reading';
 import { type Problem, problem } from '@tracelake/service-kit';
 import { StorageError } from '@tracelake/storage';
 import { ExportError } from '../export-error.ts';
@@ -9,6 +10,10 @@ import { ExportError } from '../export-error.ts';
 /** The answer to an error of this service's own calls; undefined leaves it to the common mapping. */
 export function problemOfExportError(error: unknown): Problem | undefined {
   if (error instanceof ExportError) return problemOfOwnError(error);
+  if (error instanceof LakeReadingError) {
+    const status = error.code === 'lake-reading.build-timeout' ? 504 : 503;
+    return problem({ code: error.code, status, detail: error.message, facts: error.details });
+  }
   if (error instanceof StorageError && error.retryable) {
     return problem({ code: error.code, status: 503, detail: `${error.message}; try again` });
   }
@@ -36,10 +41,7 @@ function statusOf({ code }: ExportError): number {
       return 404;
     case 'trace-export.busy':
     case 'trace-export.bus-unavailable':
-    case 'trace-export.build-failed':
       return 503;
-    case 'trace-export.build-timeout':
-      return 504;
     case 'trace-export.client-gone':
     case 'trace-export.client-stalled':
     case 'trace-export.spans-out-of-order':

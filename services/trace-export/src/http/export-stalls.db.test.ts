@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { xxHash64OfText } from '@tracelake/bus';
+import { LakeReadingError } from '@tracelake/lake-reading';
 import {
   createHttpServer,
   createLogger,
@@ -23,7 +24,6 @@ import type { ProcessRepository, ProcessSnapshot } from '@tracelake/storage';
 import { decodeTrace } from '@tracelake/test-kit';
 import { tableFromIPC } from 'apache-arrow';
 import { PROCESS_ID, SpanFiles, samplePlan, sampleProcess } from '../../test/span-files.ts';
-import { ExportError } from '../export-error.ts';
 import { ExportLimiter } from '../export-limiter.ts';
 import { TelemetryEvents } from '../telemetry-events.ts';
 import { startTrace, type TraceStream } from '../trace-generation.ts';
@@ -310,7 +310,7 @@ test('the answer names the file, the blocks and the source', async () => {
 test('a build that takes too long is a 504 before any byte', async () => {
   await using stage = await openStage({
     ensureFresh: async () => {
-      throw new ExportError('trace-export.build-timeout', 'not built', { retryable: true });
+      throw new LakeReadingError('lake-reading.build-timeout', 'not built', { retryable: true });
     },
   });
   const response = await open(stage.url);

@@ -4,10 +4,11 @@
  * it the connection is destroyed.
  */
 
+import type { FreshPartitions } from '@tracelake/lake-reading';
+import type { ProcessSnapshot } from '@tracelake/storage';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ArrowBody, PlainBody } from '../arrow-encoding.ts';
 import { type SentBody, sendChunks } from '../chunked-response.ts';
-import type { FreshPartitions } from '../ensure-fresh-partitions.ts';
 import { ExportError } from '../export-error.ts';
 import type { ExportLimiter } from '../export-limiter.ts';
 import {
@@ -33,7 +34,10 @@ export interface ExportPorts {
   readonly events: TelemetryEvents;
   readonly stallTimeoutMs: number;
   openReadLease(signal: AbortSignal): Promise<ReadLeaseLike>;
-  ensureFresh(request: ExportRequest, signal: AbortSignal): Promise<FreshPartitions>;
+  ensureFresh(
+    request: ExportRequest,
+    signal: AbortSignal,
+  ): Promise<FreshPartitions<ProcessSnapshot>>;
   startTrace(plan: TracePlan, signal: AbortSignal): TraceStream;
 }
 

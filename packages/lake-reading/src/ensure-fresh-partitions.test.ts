@@ -5,17 +5,18 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlockId } from '@tracelake/domain';
 import type { SourceBlock } from '@tracelake/lakehouse';
-import type { InstanceState, ProcessSnapshot } from '@tracelake/storage';
+import type { InstanceState } from '@tracelake/storage';
 import {
   ensureFreshPartitions,
   type FreshnessPorts,
+  type InstancesSnapshot,
   type PartitionOutcome,
 } from './ensure-fresh-partitions.ts';
 
 const KEY = { viewSet: 'thread_spans', instance: 'stream' };
 
 /** A catalog of one instance: blocks wanted and blocks built, both changed by the test. */
-class Lake implements FreshnessPorts {
+class Lake implements FreshnessPorts<InstancesSnapshot> {
   readonly log: string[] = [];
   readonly events: PartitionOutcome[] = [];
   wanted: string[];
@@ -27,17 +28,17 @@ class Lake implements FreshnessPorts {
     this.built = built;
   }
 
-  async loadSnapshot(): Promise<ProcessSnapshot> {
+  async loadSnapshot(): Promise<InstancesSnapshot> {
     this.log.push('look');
     const instance = {
       ...KEY,
       wanted: this.wanted.map((blockId) => ({ blockId }) as SourceBlock),
       partitions: [],
     } as unknown as InstanceState;
-    return { instances: [instance] } as unknown as ProcessSnapshot;
+    return { instances: [instance] };
   }
 
-  isComplete(_: ProcessSnapshot, __: InstanceState, wanted: readonly BlockId[]): boolean {
+  isComplete(_: InstancesSnapshot, __: InstanceState, wanted: readonly BlockId[]): boolean {
     return wanted.every((blockId) => this.built.includes(blockId));
   }
 
@@ -118,7 +119,7 @@ test('blocks that come during the wait do not move its target', async () => {
 test('the deadline names what was not built', async () => {
   const lake = new Lake(['a'], []);
   await assert.rejects(wait(lake, 100), {
-    code: 'trace-export.build-timeout',
+    code: 'lake-reading.build-timeout',
     details: { instances: ['thread_spans/stream'], timeoutMs: 100 },
   });
   assert.equal(lake.log.at(-1), 'unwatch');
@@ -127,7 +128,7 @@ test('the deadline names what was not built', async () => {
 test('a failed build is asked for again, and its reason is told when it fails each time', async () => {
   const lake = new Lake(['a'], []);
   lake.onRequest = () => lake.events.push({ ...KEY, outcome: 'failed', errorMessage: 'disk full' });
-  await assert.rejects(wait(lake), { code: 'trace-export.build-failed', message: /disk full/ });
+  await assert.rejects(wait(lake), { code: 'lake-reading.build-failed', message: /disk full/ });
   assert.deepEqual(
     lake.log.filter((line) => line.startsWith('request')),
     ['request 0', 'request 1', 'request 2'],

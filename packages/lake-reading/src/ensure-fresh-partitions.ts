@@ -5,9 +5,10 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BlockId } from '@tracelake/domain';
-import type { InstanceState, ProcessSnapshot } from '@tracelake/storage';
-import { ExportError } from './export-error.ts';
+import { assert, type BlockId, type ProcessId } from '@tracelake/domain';
+import type { SourceBlock } from '@tracelake/lakehouse';
+import type { InstanceState } from '@tracelake/storage';
+import { LakeReadingError } from './lake-reading-error.ts';
 
 export interface ViewInstance {
   readonly viewSet: string;
@@ -25,16 +26,26 @@ export interface PartitionWatch extends AsyncDisposable {
   next(waitMs: number, signal: AbortSignal): Promise<PartitionOutcome | undefined>;
 }
 
+/** One moment of any set of view instances; what else it holds is its reader's business. */
+export interface InstancesSnapshot {
+  readonly instances: readonly InstanceState[];
+}
+
 export interface BuildRequest extends ViewInstance {
+  readonly processId: ProcessId;
   readonly wanted: readonly BlockId[];
   /** Told apart by the bus: a request sent again is another message only with another attempt. */
   readonly attempt: number;
 }
 
-export interface FreshnessPorts {
-  loadSnapshot(signal: AbortSignal): Promise<ProcessSnapshot>;
+export interface FreshnessPorts<Snapshot extends InstancesSnapshot> {
+  loadSnapshot(signal: AbortSignal): Promise<Snapshot>;
   /** Whether the instance's partitions are consistent and cover at least these blocks. */
-  isComplete(state: ProcessSnapshot, instance: InstanceState, wanted: readonly BlockId[]): boolean;
+  isComplete(
+    snapshot: Snapshot,
+    instance: Snapshot['instances'][number],
+    wanted: readonly BlockId[],
+  ): boolean;
   watch(instances: readonly ViewInstance[], signal: AbortSignal): Promise<PartitionWatch>;
   requestBuild(request: BuildRequest, signal: AbortSignal): Promise<void>;
 }
@@ -46,9 +57,9 @@ export interface FreshnessOptions {
   readonly pollMs?: number;
 }
 
-export interface FreshPartitions {
+export interface FreshPartitions<Snapshot extends InstancesSnapshot> {
   /** Only instances that were wanted at the first look. */
-  readonly snapshot: ProcessSnapshot;
+  readonly snapshot: Snapshot;
   /** Instances that had to be built. */
   readonly builtCount: number;
 }
@@ -58,11 +69,11 @@ const REQUEST_AGAIN_MS = 5000;
 const FAILURES_MAX = 3;
 const POLL_MS = 1000;
 
-/** Errors: `trace-export.build-timeout`, `trace-export.build-failed`, and those of the ports. */
-export async function ensureFreshPartitions(
-  ports: FreshnessPorts,
+/** Errors: `lake-reading.build-timeout`, `lake-reading.build-failed`, and those of the ports. */
+export async function ensureFreshPartitions<Snapshot extends InstancesSnapshot>(
+  ports: FreshnessPorts<Snapshot>,
   options: FreshnessOptions,
-): Promise<FreshPartitions> {
+): Promise<FreshPartitions<Snapshot>> {
   const first = await ports.loadSnapshot(options.signal);
   const target = new Target(ports, first);
   const behind = target.behind(first);
@@ -72,16 +83,16 @@ export async function ensureFreshPartitions(
   return { snapshot, builtCount: behind.length };
 }
 
-interface Waiting {
-  readonly ports: FreshnessPorts;
-  readonly target: Target;
+interface Waiting<Snapshot extends InstancesSnapshot> {
+  readonly ports: FreshnessPorts<Snapshot>;
+  readonly target: Target<Snapshot>;
   readonly watch: PartitionWatch;
 }
 
-async function awaitBuilds(
-  { ports, target, watch }: Waiting,
+async function awaitBuilds<Snapshot extends InstancesSnapshot>(
+  { ports, target, watch }: Waiting<Snapshot>,
   { timeoutMs, signal, pollMs = POLL_MS }: FreshnessOptions,
-): Promise<ProcessSnapshot> {
+): Promise<Snapshot> {
   const deadlineMs = performance.now() + timeoutMs;
   const failures = new Map<string, number>();
   let requestAtMs = 0;
@@ -94,8 +105,7 @@ async function awaitBuilds(
     if (nowMs >= deadlineMs) throw timedOut(behind, timeoutMs);
     if (nowMs >= requestAtMs) {
       for (const instance of behind) {
-        const wanted = target.wantedOf(instance);
-        await ports.requestBuild({ ...instance, wanted, attempt }, signal);
+        await ports.requestBuild({ ...target.requestOf(instance), attempt }, signal);
       }
       attempt += 1;
       requestAtMs = performance.now() + REQUEST_AGAIN_MS;
@@ -143,48 +153,58 @@ async function pauseUntil(untilMs: number, signal: AbortSignal): Promise<void> {
 }
 
 /** The blocks of each instance at the first look. */
-class Target {
-  readonly #ports: FreshnessPorts;
-  readonly #wanted: ReadonlyMap<string, readonly BlockId[]>;
+class Target<Snapshot extends InstancesSnapshot> {
+  readonly #ports: FreshnessPorts<Snapshot>;
+  readonly #wanted: ReadonlyMap<string, readonly SourceBlock[]>;
 
-  constructor(ports: FreshnessPorts, first: ProcessSnapshot) {
+  constructor(ports: FreshnessPorts<Snapshot>, first: Snapshot) {
     this.#ports = ports;
-    this.#wanted = new Map(
-      first.instances.map((one) => [nameOf(one), one.wanted.map((block) => block.blockId)]),
-    );
+    this.#wanted = new Map(first.instances.map((one) => [nameOf(one), one.wanted]));
   }
 
-  wantedOf(instance: ViewInstance): readonly BlockId[] {
-    return this.#wanted.get(nameOf(instance)) ?? [];
+  requestOf({ viewSet, instance }: ViewInstance): Omit<BuildRequest, 'attempt'> {
+    const blocks = this.#wanted.get(nameOf({ viewSet, instance })) ?? [];
+    const [first] = blocks;
+    assert(first !== undefined, 'an instance that wants no block is never behind');
+    return { viewSet, instance, processId: first.processId, wanted: idsOf(blocks) };
   }
 
-  behind(snapshot: ProcessSnapshot): ViewInstance[] {
+  behind(snapshot: Snapshot): ViewInstance[] {
     return this.restrict(snapshot)
-      .instances.filter((one) => !this.#ports.isComplete(snapshot, one, this.wantedOf(one)))
+      .instances.filter((one) => this.#isBehind(snapshot, one))
       .map(({ viewSet, instance }) => ({ viewSet, instance }));
   }
 
-  restrict(snapshot: ProcessSnapshot): ProcessSnapshot {
+  restrict(snapshot: Snapshot): Snapshot {
     const instances = snapshot.instances.filter((one) => this.#wanted.has(nameOf(one)));
     return { ...snapshot, instances };
   }
+
+  #isBehind(snapshot: Snapshot, one: Snapshot['instances'][number]): boolean {
+    const wanted = idsOf(this.#wanted.get(nameOf(one)) ?? []);
+    return wanted.length > 0 && !this.#ports.isComplete(snapshot, one, wanted);
+  }
+}
+
+function idsOf(blocks: readonly SourceBlock[]): BlockId[] {
+  return blocks.map((block) => block.blockId);
 }
 
 function nameOf({ viewSet, instance }: ViewInstance): string {
   return `${viewSet}/${instance}`;
 }
 
-function timedOut(behind: readonly ViewInstance[], timeoutMs: number): ExportError {
-  return new ExportError(
-    'trace-export.build-timeout',
+function timedOut(behind: readonly ViewInstance[], timeoutMs: number): LakeReadingError {
+  return new LakeReadingError(
+    'lake-reading.build-timeout',
     `partitions were not built within ${timeoutMs / 1000} s; ask again, builds go on meanwhile`,
     { retryable: true, details: { instances: behind.slice(0, 10).map(nameOf), timeoutMs } },
   );
 }
 
-function buildFailed(event: PartitionOutcome): ExportError {
-  return new ExportError(
-    'trace-export.build-failed',
+function buildFailed(event: PartitionOutcome): LakeReadingError {
+  return new LakeReadingError(
+    'lake-reading.build-failed',
     `partitions of ${nameOf(event)} cannot be built: ${event.errorMessage ?? 'no reason given'}`,
     { retryable: true, details: { viewSet: event.viewSet, instance: event.instance } },
   );

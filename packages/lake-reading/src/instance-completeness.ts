@@ -8,7 +8,7 @@ import {
   type RunContext,
   type ViewSet,
 } from '@tracelake/lakehouse';
-import type { InstanceState, ProcessSnapshot } from '@tracelake/storage';
+import type { InstanceState, ProcessContext } from '@tracelake/storage';
 
 /**
  * True when the partitions cover at least `wanted` and give exactly the rows of the blocks they cover. They
@@ -16,21 +16,21 @@ import type { InstanceState, ProcessSnapshot } from '@tracelake/storage';
  */
 export function isInstanceComplete(
   view: ViewSet,
-  snapshot: ProcessSnapshot,
+  known: ProcessContext,
   instance: InstanceState,
   wanted: readonly BlockId[],
 ): boolean {
-  const { process } = snapshot;
+  const { process } = known;
   if (process === undefined) return wanted.length === 0;
   const covered = new Set(instance.partitions.flatMap((partition) => partition.blockIds));
   if (!wanted.every((blockId) => covered.has(blockId))) return false;
   const { schemaHash, partitions } = instance;
   const blocks = instance.wanted.filter((block) => covered.has(block.blockId));
-  const context = runContextOf(process, snapshot);
+  const context = runContextOf(process, known);
   return isConsistent({ view, schemaHash, context, wanted: blocks, partitions }) === 'complete';
 }
 
-function runContextOf(process: ProcessInfo, snapshot: ProcessSnapshot): RunContext {
-  const evidence = chooseCalibrationEvidence(process, snapshot.calibrationCandidates);
-  return { process, streams: snapshot.streams, calibration: calibrate(process, evidence) };
+function runContextOf(process: ProcessInfo, known: ProcessContext): RunContext {
+  const evidence = chooseCalibrationEvidence(process, known.calibrationCandidates);
+  return { process, streams: known.streams, calibration: calibrate(process, evidence) };
 }

@@ -2,36 +2,40 @@
 
 import { createHash } from 'node:crypto';
 import type { Bus } from '@tracelake/bus';
-import type { BlockId, ProcessId } from '@tracelake/domain';
-import { schemaHashOf, type ViewRegistry } from '@tracelake/lakehouse';
-import type { PartitionCatalog } from '@tracelake/storage';
-import type { FreshnessPorts, PartitionWatch, ViewInstance } from './ensure-fresh-partitions.ts';
-import type { SpanChoice } from './export-request.ts';
+import type { BlockId } from '@tracelake/domain';
+import type { ViewRegistry } from '@tracelake/lakehouse';
+import type { ProcessContext } from '@tracelake/storage';
+import type {
+  FreshnessPorts,
+  InstancesSnapshot,
+  PartitionWatch,
+  ViewInstance,
+} from './ensure-fresh-partitions.ts';
 import { isInstanceComplete } from './instance-completeness.ts';
-import { viewsFor } from './trace-plan.ts';
 
-export interface CatalogFreshnessOptions {
-  readonly catalog: PartitionCatalog;
+export interface CatalogFreshnessOptions<Snapshot extends InstancesSnapshot> {
   readonly bus: Bus;
   readonly registry: ViewRegistry;
-  readonly processId: ProcessId;
-  readonly spans: SpanChoice;
+  /** One moment of the catalog, each time anew. */
+  loadSnapshot(signal: AbortSignal): Promise<Snapshot>;
+  /** The process that an instance belongs to, as of the same moment. */
+  contextOf(snapshot: Snapshot, instance: Snapshot['instances'][number]): ProcessContext;
 }
 
 const PUBLISH_TIMEOUT_MS = 5000;
 
-export function catalogFreshness(options: CatalogFreshnessOptions): FreshnessPorts {
-  const { catalog, bus, registry, processId, spans } = options;
-  const views = viewsFor(spans).map((name) => {
-    const view = registry.get(name);
-    return { view, schemaHash: schemaHashOf(view) };
-  });
+export function catalogFreshness<Snapshot extends InstancesSnapshot>(
+  options: CatalogFreshnessOptions<Snapshot>,
+): FreshnessPorts<Snapshot> {
+  const { bus, registry } = options;
   return {
-    loadSnapshot: (signal) => catalog.loadProcessSnapshot({ processId, views }, signal),
-    isComplete: (snapshot, instance, wanted) =>
-      isInstanceComplete(registry.get(instance.viewSet), snapshot, instance, wanted),
+    loadSnapshot: (signal) => options.loadSnapshot(signal),
+    isComplete(snapshot, instance, wanted) {
+      const view = registry.get(instance.viewSet);
+      return isInstanceComplete(view, options.contextOf(snapshot, instance), instance, wanted);
+    },
     watch: (instances, signal) => watchPartitions(bus, instances, signal),
-    async requestBuild({ viewSet, instance, wanted, attempt }, signal) {
+    async requestBuild({ processId, viewSet, instance, wanted, attempt }, signal) {
       const request = {
         processId,
         viewSet,

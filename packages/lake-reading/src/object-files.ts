@@ -2,14 +2,17 @@
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { LocalFile, SpanFile } from '@tracelake/parquet';
 import type { ObjectStore } from '@tracelake/storage';
-import type { PartitionFile } from './trace-plan.ts';
 
 /** The part of an object store that is needed here. */
 export type ReadableObjects = Pick<ObjectStore, 'localPath' | 'getToFile'>;
 
-/** Gives out the files of one export and keeps its temporary directory. */
+/** An object that can be read at `path` until it is disposed of. */
+export interface LocalObject extends AsyncDisposable {
+  readonly path: string;
+}
+
+/** Gives out the files of one reader and keeps its temporary directory. */
 export class ObjectFiles implements AsyncDisposable {
   readonly #objects: ReadableObjects;
   readonly #directory: string;
@@ -28,7 +31,7 @@ export class ObjectFiles implements AsyncDisposable {
     tempDir: string,
     signal: AbortSignal,
   ): Promise<ObjectFiles> {
-    const directory = await mkdtemp(join(tempDir, 'tracelake-export-'));
+    const directory = await mkdtemp(join(tempDir, 'tracelake-read-'));
     return new ObjectFiles(objects, directory, signal);
   }
 
@@ -38,17 +41,12 @@ export class ObjectFiles implements AsyncDisposable {
   }
 
   /** The object as a local file, until it is disposed of. */
-  async open(objectKey: string): Promise<LocalFile> {
+  async open(objectKey: string): Promise<LocalObject> {
     const inPlace = this.#objects.localPath(objectKey);
     if (inPlace !== undefined) return { path: inPlace, [Symbol.asyncDispose]: async () => {} };
     const path = join(this.#directory, `object-${this.#copyCount++}.parquet`);
     await this.#objects.getToFile(objectKey, path, this.#signal);
     return { path, [Symbol.asyncDispose]: () => rm(path, { force: true }) };
-  }
-
-  /** A file that is opened when a merge reaches it. */
-  spanFile({ objectKey, minBeginNs }: PartitionFile): SpanFile {
-    return { minBeginNs, open: () => this.open(objectKey) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,18 @@
+export {
+  type CatalogFreshnessOptions,
+  catalogFreshness,
+} from './catalog-freshness.ts';
+export {
+  type BuildRequest,
+  ensureFreshPartitions,
+  type FreshnessOptions,
+  type FreshnessPorts,
+  type FreshPartitions,
+  type InstancesSnapshot,
+  type PartitionOutcome,
+  type PartitionWatch,
+  type ViewInstance,
+} from './ensure-fresh-partitions.ts';
+export { isInstanceComplete } from './instance-completeness.ts';
+export { LakeReadingError, type LakeReadingErrorCode } from './lake-reading-error.ts';
+export { type LocalObject, ObjectFiles, type ReadableObjects } from './object-files.ts';
