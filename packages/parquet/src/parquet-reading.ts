@@ -170,7 +170,10 @@ export class ParquetReader implements AsyncDisposable {
     this.#working.add(work);
     const stopWatching = interruptOnAbort(connection, signals);
     try {
-      return await work;
+      const value = await work;
+      // An interrupted fetch may also look like the end of the rows.
+      this.#throwIfAborted(options.signal);
+      return value;
     } catch (cause) {
       this.#throwIfAborted(options.signal, cause);
       throw new ParquetError(
