@@ -267,5 +267,26 @@ test('ticks of a block that lie outside all time give the last time there is', (
   const events = makeEvents(eventsOf(0, [['begin', 'a', 1]]));
   fold.addBlock({ beginTicks: ticks(0n), endTicks: ticks(2n ** 62n) }, THREAD_NAME, events);
   const rows = rowObjects({ columns: SPAN_COLUMNS }, fold.tail() as RowColumns);
-  assert.equal(rows[0]?.end, 2n ** 63n - 1n);
+  assert.equal(rows[0]?.end, 2n ** 63n - 2n);
+});
+
+test('a block that ends before it begins ends where it begins', () => {
+  const fold = new SpanFold(calibration, undefined);
+  const first = { beginTicks: ticks(100n), endTicks: ticks(40n) };
+  fold.addBlock(first, THREAD_NAME, makeEvents(eventsOf(0, [['begin', 'a', 110]])));
+  const next = { beginTicks: ticks(100n), endTicks: ticks(120n) };
+  fold.addBlock(next, THREAD_NAME, makeEvents(eventsOf(1, [['end', 'a', 115]])));
+  assert.equal(rowObjects({ columns: SPAN_COLUMNS }, fold.toColumns()).length, 1);
+  const backward = new SpanFold(calibration, undefined);
+  backward.addBlock(first, THREAD_NAME, makeEvents(eventsOf(0, [['begin', 'a', 110]])));
+  for (const row of rowObjects({ columns: SPAN_COLUMNS }, backward.tail() as RowColumns))
+    assert.ok((row.end as bigint) >= (row.begin as bigint));
+});
+
+test('a duration of more than 64 bits stops at the longest', () => {
+  const fold = new SpanFold({ ...calibration, frequencyHz: 1 }, undefined);
+  const ends = { beginTicks: ticks(-(2n ** 62n)), endTicks: ticks(2n ** 62n) };
+  fold.addBlock(ends, THREAD_NAME, makeEvents(eventsOf(0, [['begin', 'a', 1]])));
+  const rows = rowObjects({ columns: SPAN_COLUMNS }, fold.tail() as RowColumns);
+  assert.equal(rows[0]?.duration, 2n ** 63n - 1n);
 });

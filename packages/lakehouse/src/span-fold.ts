@@ -15,8 +15,8 @@ import type { RowColumns } from './row-columns.ts';
 import { decodeSpanCarry, encodeSpanCarry, type OpenSpan, SPAN_DEPTH_MAX } from './span-carry.ts';
 import { SPAN_CLOSED, SPAN_OPEN, SPAN_PENDING, SpanRows } from './span-rows.ts';
 import { SpanScopeTable } from './span-scope-table.ts';
-import { breaksChain } from './stream-order.ts';
-import { clampToInt64 } from './tick-conversion.ts';
+import { breaksChain, lastTicksOf } from './stream-order.ts';
+import { clampToTimes } from './tick-conversion.ts';
 
 /** Id of a row of depth 0, and so the parent of the spans of depth 1. */
 const THREAD_ID = -1n;
@@ -176,12 +176,18 @@ export class SpanFold {
   #chainFor(block: BlockTicks, threadName: string): Chain {
     const chain = this.#chain;
     if (chain !== undefined && !breaksChain(chain.endTicks, block)) {
-      if (block.endTicks > chain.endTicks) chain.endTicks = block.endTicks;
+      const lastTicks = lastTicksOf(block);
+      if (lastTicks > chain.endTicks) chain.endTicks = lastTicks;
       return chain;
     }
     if (chain !== undefined) this.#endChain(chain);
-    const { beginTicks, endTicks } = block;
-    return this.#startChain({ threadName, beginTicks, endTicks, hasSpans: false });
+    const { beginTicks } = block;
+    return this.#startChain({
+      threadName,
+      beginTicks,
+      endTicks: lastTicksOf(block),
+      hasSpans: false,
+    });
   }
 
   #startChain(chain: Chain): Chain {
@@ -255,7 +261,7 @@ export class SpanFold {
   }
 
   #timeOf(relativeTicks: bigint): bigint {
-    return clampToInt64(relativeTicksToNs(this.#calibration, relativeTicks));
+    return clampToTimes(relativeTicksToNs(this.#calibration, relativeTicks));
   }
 }
 

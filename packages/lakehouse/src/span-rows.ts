@@ -8,6 +8,7 @@ import type { SpanScope } from '@tracelake/transit';
 import type { Column, ColumnDefinition, RowColumns } from './row-columns.ts';
 import { canonicalDictionaries, reorderRows, sortedOrder } from './row-order.ts';
 import { TextDictionary } from './text-dictionary.ts';
+import { clampToInt64 } from './tick-conversion.ts';
 
 export const SPAN_COLUMNS: readonly ColumnDefinition[] = [
   { name: 'id', type: 'i64' },
@@ -64,7 +65,7 @@ export class SpanRows {
     const scope = gather(this.scope, rows, new Uint32Array(rows.length));
     const duration = new BigInt64Array(rows.length);
     for (let row = 0; row < rows.length; row++)
-      duration[row] = (end[row] ?? 0n) - (begin[row] ?? 0n);
+      duration[row] = clampToInt64((end[row] ?? 0n) - (begin[row] ?? 0n));
     const columns: Column[] = [
       { type: 'i64', values: id },
       { type: 'i64', values: gather(this.parent, rows, new BigInt64Array(rows.length)) },

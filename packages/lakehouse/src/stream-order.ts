@@ -36,12 +36,21 @@ export function groupChains<
     if (chainEndTicks === undefined || breaksChain(chainEndTicks, block)) {
       chain = [];
       chains.push(chain);
-      chainEndTicks = block.endTicks;
+      chainEndTicks = block.beginTicks;
     }
     chain.push(block);
-    if (block.endTicks > chainEndTicks) chainEndTicks = block.endTicks;
+    const lastTicks = lastTicksOf(block);
+    if (lastTicks > chainEndTicks) chainEndTicks = lastTicks;
   }
   return chains;
+}
+
+/** Where a block ends: a client's clock that ran backward may have it end before it begins. */
+export function lastTicksOf(block: {
+  readonly beginTicks: bigint;
+  readonly endTicks: bigint;
+}): bigint {
+  return block.endTicks > block.beginTicks ? block.endTicks : block.beginTicks;
 }
 
 /** Whether data is missing between a chain that ends at `chainEndTicks` and the next block. */

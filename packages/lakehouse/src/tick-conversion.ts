@@ -8,10 +8,13 @@ import { roundHalfAwayFromZero, type TickCalibration, ticksToNs } from '@tracela
 const TWO_32 = 2 ** 32;
 const INT64_MAX = 2n ** 63n - 1n;
 const INT64_MIN = -(2n ** 63n);
+/** The outermost values of 64 bits are no times to DuckDB but the two infinities and nothing at all. */
+const TIME_MAX = INT64_MAX - 1n;
+const TIME_MIN = INT64_MIN + 2n;
 
 /**
  * Converts absolute ticks to nanoseconds since the Unix epoch, exactly as `ticksToNs` does; times that do not
- * fit 64 bits stop at the last one that does.
+ * fit 64 bits stop at the last one that does (`clampToTimes`).
  */
 export function timesOfTicks(calibration: TickCalibration, ticks: BigInt64Array): BigInt64Array {
   const count = ticks.length;
@@ -19,6 +22,7 @@ export function timesOfTicks(calibration: TickCalibration, ticks: BigInt64Array)
   const tickHalves = new Int32Array(ticks.buffer, ticks.byteOffset, count * 2);
   const timeHalves = new Int32Array(times.buffer);
   const nsPerTick = 1e9 / calibration.frequencyHz;
+  const mayLeaveTime = isNearTheEnds(calibration.startNs);
   const startTicksLow = lowHalf(calibration.startTicks);
   const startTicksHigh = highHalf(calibration.startTicks);
   const startNsLow = lowHalf(calibration.startNs);
@@ -28,7 +32,7 @@ export function timesOfTicks(calibration: TickCalibration, ticks: BigInt64Array)
     const high = tickHalves[index * 2 + 1] ?? 0;
     const delta = (high - startTicksHigh) * TWO_32 + (low - startTicksLow);
     const deltaNs = roundHalfAwayFromZero(delta * nsPerTick);
-    if (!Number.isSafeInteger(delta) || !Number.isSafeInteger(deltaNs)) {
+    if (mayLeaveTime || !Number.isSafeInteger(delta) || !Number.isSafeInteger(deltaNs)) {
       times[index] = clampedTime(calibration, ticks[index] ?? 0n);
       continue;
     }
@@ -40,8 +44,20 @@ export function timesOfTicks(calibration: TickCalibration, ticks: BigInt64Array)
   return times;
 }
 
+/** Whether a sum with what a double holds exactly could pass an end of time. */
+function isNearTheEnds(startNs: bigint): boolean {
+  const reach = BigInt(Number.MAX_SAFE_INTEGER);
+  return startNs > TIME_MAX - reach || startNs < TIME_MIN + reach;
+}
+
 function clampedTime(calibration: TickCalibration, absoluteTicks: bigint): bigint {
-  return clampToInt64(ticksToNs(calibration, absoluteTicks));
+  return clampToTimes(ticksToNs(calibration, absoluteTicks));
+}
+
+/** The nearest time there is. */
+export function clampToTimes(timeNs: bigint): bigint {
+  if (timeNs > TIME_MAX) return TIME_MAX;
+  return timeNs < TIME_MIN ? TIME_MIN : timeNs;
 }
 
 /** The nearest value that 64 bits hold. */
