@@ -1,6 +1,7 @@
 export { calibrate, chooseCalibrationEvidence } from './calibration.ts';
 export { canonicalJson } from './canonical-json.ts';
 export { type ChunkBatch, type ChunkColumns, ChunkSender, chunkSchema } from './chunk-sender.ts';
+export { COMPACTION_WIDTH, type CompactionGroup, planCompaction } from './compaction.ts';
 export {
   decideFreshness,
   type FreshnessDecision,

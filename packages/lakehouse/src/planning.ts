@@ -68,22 +68,41 @@ export type InstancePlan = { readonly decision: 'current' } | BuildPlan;
 
 /** Plans an instance. Pure; time and space are linear in blocks, but for one sort. */
 export function planInstance(request: PlanRequest): InstancePlan {
-  const { view, schemaHash, runEventsMax = RUN_EVENTS_MAX } = request;
-  const ordered = request.wanted.toSorted(view.folds ? compareStreamOrder : compareInsertOrder);
-  const partitions = request.partitions.filter((one) => one.schemaHash === schemaHash);
-  const runs = partitions.filter((one) => one.kind === 'run');
-  const tails = partitions.filter((one) => one.kind === 'tail');
-  const judged = judgeRuns(request, ordered, runs);
-  const segments = layOut(ordered, judged, runEventsMax);
-  const gone = runs.filter((run) => !judged.covers(run));
+  const tails = partitionsOf(request, 'tail');
+  const { segments, gone } = layOutInstance(request);
   if (gone.length === 0 && segments.every(isKeep) && holds(request, segments, tails))
     return { decision: 'current' };
   return {
     decision: 'build',
     segments,
-    tailNeeded: view.folds && ordered.length > 0,
+    tailNeeded: request.view.folds && request.wanted.length > 0,
     retires: [...tails, ...gone].map((one) => one.partitionId),
   };
+}
+
+/**
+ * All wanted blocks in the order of the view, as kept runs and those to be built. What is kept may yet turn out to
+ * start from another carry.
+ */
+export function planSegments(request: PlanRequest): Segment[] {
+  return layOutInstance(request).segments;
+}
+
+/** Also tells which runs have no wanted block any more. */
+function layOutInstance(request: PlanRequest): { segments: Segment[]; gone: PartitionRecord[] } {
+  const { view, wanted, runEventsMax = RUN_EVENTS_MAX } = request;
+  const ordered = wanted.toSorted(view.folds ? compareStreamOrder : compareInsertOrder);
+  const runs = partitionsOf(request, 'run');
+  const judged = judgeRuns(request, ordered, runs);
+  const segments = layOut(ordered, judged, runEventsMax);
+  return { segments, gone: runs.filter((run) => !judged.covers(run)) };
+}
+
+function partitionsOf(
+  { partitions, schemaHash }: PlanRequest,
+  kind: PartitionRecord['kind'],
+): PartitionRecord[] {
+  return partitions.filter((one) => one.schemaHash === schemaHash && one.kind === kind);
 }
 
 /**

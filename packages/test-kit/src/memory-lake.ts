@@ -6,11 +6,14 @@
 import type { BlockId } from '@tracelake/domain';
 import { ensureExists } from '@tracelake/domain';
 import {
+  type CompactionGroup,
   carryHashOf,
   type InstancePlan,
   insertRangeOf,
   type PartitionRecord,
+  type PlanRequest,
   partitionIdOf,
+  planCompaction,
   planInstance,
   type RowColumns,
   type RunContext,
@@ -56,15 +59,7 @@ export class MemoryLake<Parsed> {
   }
 
   plan(wanted: readonly SourceBlock[]): InstancePlan {
-    const { view, runEventsMax } = this.#options;
-    return planInstance({
-      view,
-      schemaHash: this.#schemaHash,
-      context: this.context,
-      wanted,
-      partitions: this.partitions,
-      ...(runEventsMax === undefined ? {} : { runEventsMax }),
-    });
+    return planInstance(this.#request(wanted));
   }
 
   /** Plans and builds; the ids of the partitions it built. */
@@ -91,6 +86,20 @@ export class MemoryLake<Parsed> {
     return built;
   }
 
+  /** Merges runs as planned; the groups it merged. */
+  compact(wanted: readonly SourceBlock[]): CompactionGroup[] {
+    const groups = planCompaction(this.#request(wanted));
+    // A group may start from the carry of the last run of the one before.
+    for (const { blocks, partitions, carryInHash, predecessor } of groups.toReversed()) {
+      const carryIn = predecessor && this.#storedAs(predecessor.partitionId).carryOut;
+      const { result, record } = this.#build('run', blocks, carryIn);
+      if (record.carryInHash !== carryInHash) throw new Error('the predecessor has another carry');
+      const replaces = partitions.map(({ partitionId }) => partitionId);
+      this.#commit(replaces, { record, rows: result.rows, carryOut: result.carryOut });
+    }
+    return groups;
+  }
+
   /** The rows of one build over all blocks, with its tail. */
   buildAtOnce(blocks: readonly SourceBlock[]): RowColumns[] {
     const { result } = this.#build('run', blocks, undefined);
@@ -110,6 +119,18 @@ export class MemoryLake<Parsed> {
       if (parsed !== undefined) builder.add(block, parsed);
     }
     return builder.finish();
+  }
+
+  #request(wanted: readonly SourceBlock[]): PlanRequest {
+    const { view, runEventsMax } = this.#options;
+    return {
+      view,
+      schemaHash: this.#schemaHash,
+      context: this.context,
+      wanted,
+      partitions: this.partitions,
+      ...(runEventsMax === undefined ? {} : { runEventsMax }),
+    };
   }
 
   #writeTail(carry: Uint8Array | undefined): PartitionRecord {
