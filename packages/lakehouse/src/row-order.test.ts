@@ -25,6 +25,19 @@ test('rows are sorted by all keys, and equal ones keep their order', () => {
   }
 });
 
+test('keys for ties are asked for once, when there is a tie, and decide it', () => {
+  const times = BigInt64Array.of(5n, 3n, 5n, 3n, 1n);
+  let asked = 0;
+  const ties = () => {
+    asked += 1;
+    return [Uint32Array.of(2, 9, 1, 4, 7)];
+  };
+  assert.deepEqual(sortedOrder([times], 5, ties), Uint32Array.of(4, 3, 1, 2, 0));
+  assert.equal(asked, 1);
+  sortedOrder([BigInt64Array.of(3n, 1n, 2n)], 3, ties);
+  assert.equal(asked, 1);
+});
+
 test('rows that are in order are left alone', () => {
   assert.equal(sortedOrder([BigInt64Array.of(1n, 1n, 2n)], 3), undefined);
   assert.equal(sortedOrder([], 0), undefined);

@@ -8,9 +8,16 @@ import type { Column, RowColumns } from './row-columns.ts';
 /** A column to sort by; the first is the most significant. */
 export type SortKey = BigInt64Array | Float64Array | Uint32Array;
 
-/** The rows' numbers in ascending order of the keys; undefined when they are in order already. */
-export function sortedOrder(keys: readonly SortKey[], rowCount: number): Uint32Array | undefined {
-  const exact = keys.map((key) => (key instanceof BigInt64Array ? toDoubles(key, rowCount) : key));
+/**
+ * The rows' numbers in ascending order of the keys; undefined when they are in order already. `tieKeys` are asked
+ * for once two rows are equal in all keys, which may be never.
+ */
+export function sortedOrder(
+  keys: readonly SortKey[],
+  rowCount: number,
+  tieKeys?: () => readonly SortKey[],
+): Uint32Array | undefined {
+  const exact: KeyChain = { keys: keys.map((key) => comparable(key, rowCount)), tieKeys };
   const starts = findRuns(exact, rowCount);
   if (starts.length <= 1) return undefined;
   let from = Uint32Array.from({ length: rowCount }, (_, row) => row);
@@ -51,6 +58,11 @@ export function canonicalDictionaries(rows: RowColumns): RowColumns {
   return { rowCount: rows.rowCount, columns };
 }
 
+interface KeyChain {
+  keys: readonly SortKey[];
+  tieKeys: (() => readonly SortKey[]) | undefined;
+}
+
 interface Merge {
   readonly from: Uint32Array;
   readonly to: Uint32Array;
@@ -59,7 +71,7 @@ interface Merge {
   readonly end: number;
 }
 
-function mergeRuns(keys: readonly SortKey[], { from, to, begin, middle, end }: Merge): void {
+function mergeRuns(keys: KeyChain, { from, to, begin, middle, end }: Merge): void {
   let left = begin;
   let right = middle;
   for (let out = begin; out < end; out++) {
@@ -73,7 +85,7 @@ function mergeRuns(keys: readonly SortKey[], { from, to, begin, middle, end }: M
 }
 
 /** Where each maximal ascending stretch begins. */
-function findRuns(keys: readonly SortKey[], rowCount: number): number[] {
+function findRuns(keys: KeyChain, rowCount: number): number[] {
   const starts = rowCount === 0 ? [] : [0];
   for (let row = 1; row < rowCount; row++) {
     if (compareRows(keys, row - 1, row) > 0) starts.push(row);
@@ -81,7 +93,8 @@ function findRuns(keys: readonly SortKey[], rowCount: number): number[] {
   return starts;
 }
 
-function compareRows(keys: readonly SortKey[], a: number, b: number): number {
+function compareRows(chain: KeyChain, a: number, b: number): number {
+  const { keys } = chain;
   for (let index = 0; index < keys.length; index++) {
     const key = keys[index] as SortKey;
     const x = key[a] ?? 0;
@@ -89,7 +102,14 @@ function compareRows(keys: readonly SortKey[], a: number, b: number): number {
     if (x < y) return -1;
     if (x > y) return 1;
   }
-  return 0;
+  if (chain.tieKeys === undefined) return 0;
+  chain.keys = [...keys, ...chain.tieKeys()];
+  chain.tieKeys = undefined;
+  return compareRows(chain, a, b);
+}
+
+function comparable(key: SortKey, rowCount: number): SortKey {
+  return key instanceof BigInt64Array ? toDoubles(key, rowCount) : key;
 }
 
 /** Distances from the least value, which doubles hold exactly up to 2^53; past that the values themselves. */

@@ -56,7 +56,10 @@ export class SpanRows {
     this.state = grown(this.state, new Uint8Array(capacity));
   }
 
-  /** The rows whose end is known, sorted by `(begin, id)`. */
+  /**
+   * The rows whose end is known, sorted by `(begin, id)`. A client that counts its events again from the start may
+   * give an id twice: such rows stand by everything else they have, so that files of any cut merge to one order.
+   */
   toColumns(scopes: readonly SpanScope[]): RowColumns {
     const rows = this.#finishedRows();
     const begin = gather(this.begin, rows, new BigInt64Array(rows.length));
@@ -84,7 +87,13 @@ export class SpanRows {
       },
     ];
     assert(columns.length === SPAN_COLUMNS.length, 'span columns are those of the schema');
-    const order = sortedOrder([begin, id], rows.length);
+    const order = sortedOrder([begin, id], rows.length, () => [
+      end,
+      gather(this.depth, rows, new Uint32Array(rows.length)),
+      gather(this.parent, rows, new BigInt64Array(rows.length)),
+      Uint32Array.from(rows, (row) => this.state[row] ?? 0),
+      ranksOf(scope, scopes),
+    ]);
     return canonicalDictionaries(reorderRows({ rowCount: rows.length, columns }, order));
   }
 
@@ -112,6 +121,28 @@ function gather<Values extends BigInt64Array | Uint32Array>(
 ): Values {
   for (let index = 0; index < rows.length; index++) to[index] = from[rows[index] ?? 0] ?? 0;
   return to;
+}
+
+/** The place of each row's scope among all, by its texts and line. */
+function ranksOf(codes: Uint32Array, scopes: readonly SpanScope[]): Uint32Array {
+  const sorted = [...scopes.keys()].sort((a, b) => compareScopes(scopes[a], scopes[b]));
+  const rankOf = new Uint32Array(scopes.length);
+  for (const [rank, code] of sorted.entries()) rankOf[code] = rank;
+  return codes.map((code) => rankOf[code] ?? 0);
+}
+
+function compareScopes(a: SpanScope | undefined, b: SpanScope | undefined): number {
+  if (a === undefined || b === undefined) return 0;
+  return (
+    compare(a.name, b.name) ||
+    compare(a.target, b.target) ||
+    compare(a.filename, b.filename) ||
+    compare(a.line, b.line)
+  );
+}
+
+function compare<T extends string | number>(a: T, b: T): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function scopeNumbers(

@@ -110,7 +110,7 @@ function pairingSql(
 ): string {
   const occurrence = idsAreUnique
     ? '0'
-    : 'row_number() OVER (PARTITION BY span_id, event_type ORDER BY time, depth, parent_span_id, hash)';
+    : `row_number() OVER (PARTITION BY span_id, event_type ORDER BY time, depth, parent_span_id, hash, ${keyColumn})`;
   const openEnd = sqlTimestamp(request.openEndNs);
   return `WITH events AS NOT MATERIALIZED (
       SELECT event_type, span_id, parent_span_id, depth, time, ${keyColumn} AS scope_key,

@@ -19,12 +19,12 @@ export {
   writeParquet,
 } from './parquet-writing.ts';
 export type { ScopeText } from './scope-dictionary.ts';
+export type { SpanBatch } from './span-batch.ts';
 export {
   type LocalFile,
   mergeSpanFiles,
   type NsRange,
   readSpanFile,
-  type SpanBatch,
   type SpanFile,
   type SpanReadRequest,
   type SpanSlice,

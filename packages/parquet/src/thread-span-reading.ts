@@ -1,5 +1,5 @@
 /**
- * The spans of one thread in order of (begin, id), from the files of its partitions. Each file is sorted;
+ * The spans of one thread in order of (begin, id) and then of all they have, from the files of its partitions. Each file is sorted;
  * they are merged, and a file is opened only when the merge reaches its first begin, so that the files open
  * at once are those whose spans are open at once, whatever their number.
  */
@@ -11,26 +11,8 @@ import {
   sqlString,
   sqlTimestamp,
 } from './parquet-reading.ts';
-import { ScopeDictionary, type ScopeText } from './scope-dictionary.ts';
-
-/** Up to 2,048 spans in columns. */
-export interface SpanBatch {
-  readonly rowCount: number;
-  readonly id: BigInt64Array;
-  readonly parent: BigInt64Array;
-  readonly depth: Uint32Array;
-  /** Unix nanoseconds, and `end` likewise. */
-  readonly begin: BigInt64Array;
-  readonly end: BigInt64Array;
-  /** Index into `scopes`. */
-  readonly scope: Uint32Array;
-  /** 1 where the span never ended in the recording. */
-  readonly open: Uint8Array;
-  /** The same array for every batch of a file. */
-  readonly scopes: readonly ScopeText[];
-  /** What keeps the arrays alive; hold the batch while they are in use. */
-  readonly retained: unknown;
-}
+import { ScopeDictionary } from './scope-dictionary.ts';
+import { compareSpans, type SpanBatch } from './span-batch.ts';
 
 /** Rows `from` up to but not including `to` of a batch. */
 export interface SpanSlice {
@@ -93,7 +75,7 @@ export async function* readSpanFile(
 }
 
 /**
- * Merges the files of one thread. Slices follow one another in order of (begin, id); a slice's batch may
+ * Merges the files of one thread. Slices follow one another in the order of `compareSpans`; a slice's batch may
  * come again with later rows.
  *
  * Errors: those of `ParquetReader.chunks` and of `SpanFile.open`.
@@ -143,8 +125,14 @@ async function openReached(
 
 interface MergeLimit {
   readonly begin: bigint;
-  /** Rows at `begin` go before the limit while their id is less than this; undefined: none do. */
-  readonly id: bigint | undefined;
+  /** Rows at `begin` go before the limit while they do not come after this row; undefined: none do. */
+  readonly head: SpanHead | undefined;
+}
+
+/** A row of a batch. */
+interface SpanHead {
+  readonly batch: SpanBatch;
+  readonly row: number;
 }
 
 function nearerLimit(
@@ -152,9 +140,9 @@ function nearerLimit(
   file: SpanFile | undefined,
 ): MergeLimit | undefined {
   if (file !== undefined && (cursor === undefined || file.minBeginNs <= cursor.begin)) {
-    return { begin: file.minBeginNs, id: undefined };
+    return { begin: file.minBeginNs, head: undefined };
   }
-  return cursor === undefined ? undefined : { begin: cursor.begin, id: cursor.id };
+  return cursor === undefined ? undefined : { begin: cursor.begin, head: cursor.head };
 }
 
 /** Keeps the cursors in order of their next row; few are open at once. */
@@ -164,11 +152,15 @@ function insert(cursors: FileCursor[], cursor: FileCursor): void {
   while (low < high) {
     const middle = (low + high) >> 1;
     const other = ensureExists(cursors[middle], 'cursor');
-    const order = compare(other.begin, cursor.begin) || compare(other.id, cursor.id);
+    const order = compareHeads(other.head, cursor.head);
     if (order <= 0) low = middle + 1;
     else high = middle;
   }
   cursors.splice(low, 0, cursor);
+}
+
+function compareHeads(a: SpanHead, b: SpanHead): number {
+  return compareSpans(a.batch, a.row, b.batch, b.row);
 }
 
 function compare(a: bigint, b: bigint): number {
@@ -210,8 +202,9 @@ class FileCursor implements AsyncDisposable {
     return ensureExists(this.#batch.begin[this.#row], 'begin of the next row');
   }
 
-  get id(): bigint {
-    return ensureExists(this.#batch.id[this.#row], 'id of the next row');
+  /** The next row. */
+  get head(): SpanHead {
+    return { batch: this.#batch, row: this.#row };
   }
 
   /** The rows of this batch that come before the limit; at least one when the cursor leads the merge. */
@@ -238,17 +231,18 @@ class FileCursor implements AsyncDisposable {
   }
 
   #firstNotBefore(limit: MergeLimit): number {
-    const { begin, id } = this.#batch;
+    const batch = this.#batch;
+    const { head } = limit;
     let low = this.#row;
     let high = this.#batch.rowCount;
     while (low < high) {
       const middle = (low + high) >> 1;
       const order =
-        compare(begin[middle] ?? 0n, limit.begin) ||
-        (limit.id === undefined ? 1 : compare(id[middle] ?? 0n, limit.id));
+        head === undefined
+          ? compare(batch.begin[middle] ?? 0n, limit.begin) || 1
+          : compareSpans(batch, middle, head.batch, head.row);
       // A row equal to the limit goes first: the cursor that leads the merge keeps leading.
-      const isBefore = order < 0 || (order === 0 && limit.id !== undefined);
-      if (isBefore) low = middle + 1;
+      if (order <= 0) low = middle + 1;
       else high = middle;
     }
     return low;

@@ -110,7 +110,8 @@ async function* mergedSlices(
   }
 }
 
-const THREAD_ORDER = ['begin', 'id', 'end', 'depth', 'parent', 'hash', 'open'];
+const SCOPE_ORDER = ['name', 'target', 'filename', 'line'];
+const THREAD_ORDER = ['begin', 'id', 'end', 'depth', 'parent', 'open', ...SCOPE_ORDER];
 const OCCURRENCE_ORDER = ['time', 'depth', 'parent_span_id', 'hash'];
 
 function compareBy(a: RowObject, b: RowObject, names: readonly string[]): number {

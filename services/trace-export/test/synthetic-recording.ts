@@ -66,65 +66,74 @@ function recordBlock(random: SeededRandom, thread: Thread, asyncIds: AsyncIds): 
   if (random.int(8) === 0) recorder.skipEvents(random.int(20));
   // The client counts again from an id it has used.
   if (random.int(15) === 0) recorder.skipEvents(-random.int(Math.min(6, thread.eventCount + 1)));
+  const events: (() => void)[] = [];
   for (let left = 1 + random.int(9); left > 0; left -= 1) {
     now += random.int(4);
-    recordEvent(random, recorder, stack, asyncIds, now - (random.int(25) === 0 ? 7 : 0));
+    const ticks = now - (random.int(25) === 0 ? 7 : 0);
+    events.push(randomEvent(random, recorder, stack, asyncIds, ticks));
   }
   const endTicks = now + (random.int(5) === 0 ? random.int(20) : 0);
-  if (random.int(40) === 0) recorder.appendRecord(Uint8Array.of(255, 255, 255));
-  const { eventCount } = recorder;
-  recorder.flushBlock({
+  if (random.int(40) === 0) events.push(() => recorder.appendRecord(Uint8Array.of(255, 255, 255)));
+  const flush = {
     endTicks,
     ...((isGap || random.int(3) > 0) && { beginTicks: begin }),
     ...(random.int(10) === 0 && { objectCount: random.int(30) }),
-  });
+  };
+  for (const record of events) record();
+  recorder.flushBlock(flush);
+  if (random.int(12) === 0) {
+    // The same again under another block id: equal times and equal event ids.
+    recorder.skipEvents(-events.length);
+    for (const record of events) record();
+    recorder.flushBlock({ ...flush, beginTicks: begin });
+  }
   thread.now = now;
-  thread.eventCount = Math.max(thread.eventCount - 5, 0) + eventCount;
+  thread.eventCount = Math.max(thread.eventCount - 5, 0) + events.length;
 }
 
-function recordEvent(
+/** What the next event is, to be recorded once or twice. */
+function randomEvent(
   random: SeededRandom,
   recorder: ThreadRecorder,
   stack: ScopeSpec[],
   asyncIds: AsyncIds,
   ticks: number,
-): void {
+): () => void {
   const dice = random.int(24);
+  const scope = random.pick(SCOPES);
+  const jobName = `job ${random.int(3)}`;
   if (dice === 8) stack.pop(); // its end is lost
   const open = stack.at(-1);
-  if (dice < 6) recordAsync(random, recorder, asyncIds, ticks);
-  else if (dice === 6) recorder.futureEvent(ticks);
-  else if (dice === 7)
-    recorder.end(random.pick(SCOPES), ticks); // its begin may be lost
-  else if (dice === 9) recorder.beginNamed(random.pick(SCOPES), `job ${random.int(3)}`, ticks);
-  else if (dice === 10) recorder.endNamed(random.pick(SCOPES), `job ${random.int(3)}`, ticks);
-  else if (dice < 18 || open === undefined) {
-    const scope = random.pick(SCOPES);
+  if (dice < 6) return randomAsyncEvent(random, recorder, asyncIds, ticks);
+  if (dice === 6) return () => recorder.futureEvent(ticks);
+  if (dice === 7) return () => recorder.end(scope, ticks); // its begin may be lost
+  if (dice === 9) return () => recorder.beginNamed(scope, jobName, ticks);
+  if (dice === 10) return () => recorder.endNamed(scope, jobName, ticks);
+  if (dice < 18 || open === undefined) {
     stack.push(scope);
-    recorder.begin(scope, ticks);
-  } else {
-    stack.pop();
-    recorder.end(open, ticks);
+    return () => recorder.begin(scope, ticks);
   }
+  stack.pop();
+  return () => recorder.end(open, ticks);
 }
 
-function recordAsync(
+function randomAsyncEvent(
   random: SeededRandom,
   recorder: ThreadRecorder,
   { open, used }: AsyncIds,
   ticks: number,
-): void {
+): () => void {
   const scope = random.pick(SCOPES);
   const dice = random.int(10);
   if (dice < 5 || open.length === 0) {
     // Now and then an id is used again, or its end has come before.
     const spanId = dice === 0 && used.length > 0 ? random.pick(used) : used.length + 1;
     const parentSpanId = random.int(2) === 0 ? random.pick([0, ...open]) : 0;
+    const depth = random.int(3);
     open.push(spanId);
     used.push(spanId);
-    recorder.asyncBegin({ scope, ticks, spanId, parentSpanId, depth: random.int(3) });
-    return;
+    return () => recorder.asyncBegin({ scope, ticks, spanId, parentSpanId, depth });
   }
   const [spanId = 0] = open.splice(random.int(open.length), 1);
-  if (dice > 5) recorder.asyncEnd({ scope, ticks, spanId, parentSpanId: 0 });
+  return () => recorder.asyncEnd({ scope, ticks, spanId, parentSpanId: 0 });
 }
