@@ -7,9 +7,11 @@ export {
   type WantedFilter,
 } from './block-repository.ts';
 export type { CommitOutcome, CommitRequest, RejectedBlock } from './catalog-commit.ts';
+export { type CatalogLinesRequest, type CatalogTable, readCatalogLines } from './catalog-lines.ts';
 export type { ClaimKey } from './claims.ts';
 export type { BehindFilter, InstanceBehind } from './instances-behind.ts';
 export { ensureLakeSettings, findLakeSettings, type LakeSettings } from './lake-settings.ts';
+export type { GlobalRequest, LakeSnapshot, LakeSnapshotRequest } from './lake-snapshot.ts';
 export {
   type LaneLease,
   LaneLeaseRepository,

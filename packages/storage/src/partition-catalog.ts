@@ -9,6 +9,7 @@ import {
 } from './catalog-commit.ts';
 import { type ClaimKey, releaseClaim, renewClaim, tryClaim } from './claims.ts';
 import { type BehindFilter, type InstanceBehind, listInstancesBehind } from './instances-behind.ts';
+import { type LakeSnapshot, type LakeSnapshotRequest, readLakeSnapshot } from './lake-snapshot.ts';
 import { forgetRetired, listRetirable } from './object-sweeping.ts';
 import {
   PARTITION_COLUMNS,
@@ -56,6 +57,18 @@ export class PartitionCatalog {
     signal?: AbortSignal,
   ): Promise<ProcessSnapshot> {
     return this.#db.transaction((transaction) => readProcessSnapshot(transaction, request), {
+      isolation: 'repeatable read',
+      readOnly: true,
+      signal,
+    });
+  }
+
+  /** One moment of any set of view instances, for a query. A round trip or more for each instance. */
+  async loadLakeSnapshot(
+    request: LakeSnapshotRequest,
+    signal?: AbortSignal,
+  ): Promise<LakeSnapshot> {
+    return this.#db.transaction((transaction) => readLakeSnapshot(transaction, request), {
       isolation: 'repeatable read',
       readOnly: true,
       signal,
