@@ -15,4 +15,10 @@ export {
 } from './ensure-fresh-partitions.ts';
 export { isInstanceComplete } from './instance-completeness.ts';
 export { LakeReadingError, type LakeReadingErrorCode } from './lake-reading-error.ts';
+export {
+  type CachedObject,
+  ObjectCache,
+  type ObjectCacheOptions,
+  type ObjectCacheStats,
+} from './object-cache.ts';
 export { type LocalObject, ObjectFiles, type ReadableObjects } from './object-files.ts';

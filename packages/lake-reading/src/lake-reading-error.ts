@@ -1,6 +1,9 @@
 import { AppError } from '@tracelake/domain';
 
-/** Every way in which waiting for partitions fails by itself; both may succeed later. */
-export type LakeReadingErrorCode = 'lake-reading.build-failed' | 'lake-reading.build-timeout';
+/** Every way in which getting at partitions fails by itself; each may succeed later. */
+export type LakeReadingErrorCode =
+  | 'lake-reading.build-failed'
+  | 'lake-reading.build-timeout'
+  | 'lake-reading.cache-full';
 
 export class LakeReadingError extends AppError<LakeReadingErrorCode> {}
