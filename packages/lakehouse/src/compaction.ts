@@ -9,7 +9,13 @@
 
 import { ensureExists } from '@tracelake/domain';
 import type { PartitionRecord, SourceBlock } from './partition.ts';
-import { type KeepSegment, type PlanRequest, planSegments, RUN_EVENTS_MAX } from './planning.ts';
+import {
+  type KeepSegment,
+  type PlanRequest,
+  planSegments,
+  RUN_EVENTS_MAX,
+  runWeightOf,
+} from './planning.ts';
 import { compareInsertOrder } from './stream-order.ts';
 
 /** Neighbours that are merged at least, but where a run is filled up to its cap. */
@@ -51,6 +57,8 @@ interface PlacedRun {
   readonly partition: PartitionRecord;
   readonly blocks: readonly SourceBlock[];
   readonly predecessor: PartitionRecord | undefined;
+  /** Of all its blocks, as runs are cut by it. */
+  readonly weight: number;
 }
 
 /** One run, or several that are to become one. */
@@ -78,7 +86,8 @@ function stretchesOf(request: PlanRequest): Candidate[][] {
     }
     const { partition, blocks } = segment;
     if (request.view.folds) previous = partition;
-    stretch.push(candidateOf([{ partition, blocks, predecessor }]));
+    const weight = weightOfRun(blocks, request.runEventsMax ?? RUN_EVENTS_MAX);
+    stretch.push(candidateOf([{ partition, blocks, predecessor, weight }]));
   }
   cut();
   return stretches;
@@ -153,11 +162,15 @@ function mergeWhereItGrows(candidates: readonly Candidate[]): readonly Candidate
 function candidateOf(members: readonly PlacedRun[]): Candidate {
   let blockCount = 0;
   let eventCount = 0;
-  for (const { blocks } of members) {
+  for (const { blocks, weight } of members) {
     blockCount += blocks.length;
-    for (const block of blocks) eventCount += block.objectCount;
+    eventCount += weight;
   }
   return { members, blockCount, eventCount };
+}
+
+function weightOfRun(blocks: readonly SourceBlock[], runEventsMax: number): number {
+  return blocks.reduce((weight, block) => weight + runWeightOf(block, runEventsMax), 0);
 }
 
 function membersOf({ members }: Candidate): readonly PlacedRun[] {

@@ -277,3 +277,13 @@ test('a run that another writer made across blocks not yet seen by it is built a
     canonicalLines(threadSpans, lake.buildAtOnce(blocks)),
   );
 });
+
+test('blocks that say they are empty fill a run all the same', () => {
+  const empty = makeBlocks(5000).blocks.map((block) => ({ ...block, objectCount: 0 }));
+  const plan = planInstance({ ...request(makeLake(new Map()), empty) });
+  assert(plan.decision === 'build');
+  assert.deepEqual(
+    plan.segments.map((segment) => segment.blocks.length),
+    [4096, 904],
+  );
+});

@@ -15,8 +15,18 @@ import { sourceHashOf } from './source-hash.ts';
 import { compareInsertOrder, compareStreamOrder } from './stream-order.ts';
 import type { RunContext, ViewSet } from './view.ts';
 
-/** Events of a run at most, by the blocks' own counts; a bigger block stands alone. */
+/** Events of a run at most, as `runWeightOf` counts them; a bigger block stands alone. */
 export const RUN_EVENTS_MAX = 2 ** 20;
+
+const RUN_BLOCKS_MAX = 4096;
+
+/**
+ * What a block counts for in a run: the events it says it has, and enough that no run has more blocks than is
+ * good. Blocks may say that they are empty.
+ */
+export function runWeightOf(block: SourceBlock, runEventsMax: number): number {
+  return Math.max(block.objectCount, Math.ceil(runEventsMax / RUN_BLOCKS_MAX));
+}
 
 export interface PlanRequest {
   readonly view: Pick<ViewSet, 'folds'>;
@@ -255,9 +265,10 @@ class PendingRun {
   }
 
   add(block: SourceBlock): void {
-    if (this.#eventCount + block.objectCount > this.#runEventsMax) this.cut();
+    const weight = runWeightOf(block, this.#runEventsMax);
+    if (this.#eventCount + weight > this.#runEventsMax) this.cut();
     this.#blocks.push(block);
-    this.#eventCount += block.objectCount;
+    this.#eventCount += weight;
   }
 
   cut(): void {

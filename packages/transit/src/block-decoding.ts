@@ -19,7 +19,10 @@ export interface BlockDecodeInput {
   readonly payload: BlockPayload;
   /** Id of the block's first event. */
   readonly objectOffset: bigint;
-  readonly limits: DecompressionLimits;
+  readonly limits: DecompressionLimits & {
+    /** The most records that the objects may hold; no limit of its own by default. */
+    readonly recordsMax?: number;
+  };
 }
 
 export interface OpenBlock {
@@ -49,7 +52,7 @@ export function openBlock(input: BlockDecodeInput): OpenBlock {
       transitBuffer('dependencies', dependenciesBytes, dependenciesLayout),
     ),
     objects,
-    counts: countRecords(objects),
+    counts: countRecords(objects, input.limits.recordsMax),
   };
 }
 

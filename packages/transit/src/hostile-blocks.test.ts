@@ -273,3 +273,12 @@ test('a bomb in either buffer is refused for the whole block', () => {
     assertRefuses(() => decodeThreadSpanBlock({ ...input, payload }), 'transit.too-large');
   }
 });
+
+test('more records than a block may hold are refused before anything is made of them', () => {
+  const input = inputOf(threadBlock);
+  const decodeWithin = (recordsMax: number) =>
+    decodeThreadSpanBlock({ ...input, limits: { ...limits, recordsMax } });
+  assert.equal(decodeWithin(7).count, 4);
+  const { count, skippedEvents } = decodeThreadSpanBlock(input);
+  assertRefuses(() => decodeWithin(count + skippedEvents), 'transit.too-large');
+});

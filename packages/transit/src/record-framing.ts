@@ -35,8 +35,14 @@ export function transitBuffer(
   };
 }
 
-/** Counts records by type; throws `transit.bad-record` where the framing breaks. */
-export function countRecords(buffer: TransitBuffer): RecordCounts {
+/**
+ * Counts records by type. Throws `transit.bad-record` where the framing breaks, and `transit.too-large` as soon
+ * as there are more than `recordsMax`, before anything is allocated for them.
+ */
+export function countRecords(
+  buffer: TransitBuffer,
+  recordsMax = Number.POSITIVE_INFINITY,
+): RecordCounts {
   const { bytes, view } = buffer;
   const { sizes } = buffer.layout;
   const byType = new Uint32Array(sizes.length);
@@ -58,12 +64,21 @@ export function countRecords(buffer: TransitBuffer): RecordCounts {
     if (position > end) failRecord(buffer, start, `a record of ${size} bytes is cut short`);
     byType[type] = (byType[type] ?? 0) + 1;
     total += 1;
+    if (total > recordsMax) failTooMany(buffer, recordsMax);
   }
   return { total, byType };
 }
 
 export function failRecord(buffer: TransitBuffer, byteOffset: number, what: string): never {
   return failBuffer('transit.bad-record', buffer, byteOffset, what);
+}
+
+function failTooMany(buffer: TransitBuffer, limit: number): never {
+  throw new TransitDecodeError(
+    'transit.too-large',
+    `cannot decode ${buffer.name}: there are more records than the ${limit} that its block may hold`,
+    { field: buffer.name, limit },
+  );
 }
 
 /** For records whose declared type makes it impossible to decode them. */
