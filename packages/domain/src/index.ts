@@ -19,6 +19,7 @@ export {
   type StreamId,
 } from './ids.ts';
 export { Secret } from './secret.ts';
+export { TextDictionary, TextMap } from './text-map.ts';
 export {
   formatRfc3339,
   type Nanoseconds,

@@ -3,11 +3,10 @@
  * with texts renumbered, and sort. Nothing carries over from one block to the next.
  */
 
-import { type Nanoseconds, nanoseconds } from '@tracelake/domain';
+import { type Nanoseconds, nanoseconds, TextDictionary } from '@tracelake/domain';
 import type { SourceBlock } from './partition.ts';
 import type { Column, RowColumns } from './row-columns.ts';
 import { canonicalDictionaries, reorderRows, type SortKey, sortedOrder } from './row-order.ts';
-import { TextDictionary } from './text-dictionary.ts';
 import type { RunBuilder, RunResult } from './view.ts';
 
 /** The events of a block, each a row. Code columns hold positions in `texts`. */

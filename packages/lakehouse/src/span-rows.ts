@@ -3,11 +3,10 @@
  * Hot: no object for a span.
  */
 
-import { assert } from '@tracelake/domain';
+import { assert, TextDictionary } from '@tracelake/domain';
 import type { SpanScope } from '@tracelake/transit';
 import type { Column, ColumnDefinition, RowColumns } from './row-columns.ts';
 import { canonicalDictionaries, reorderRows, sortedOrder } from './row-order.ts';
-import { TextDictionary } from './text-dictionary.ts';
 import { clampToInt64 } from './tick-conversion.ts';
 
 export const SPAN_COLUMNS: readonly ColumnDefinition[] = [

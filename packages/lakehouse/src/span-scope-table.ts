@@ -1,9 +1,10 @@
+import { TextMap } from '@tracelake/domain';
 import type { SpanScope } from '@tracelake/transit';
 
 /** Scopes of a run, each once, with the codes its rows use. */
 export class SpanScopeTable {
   readonly scopes: SpanScope[] = [];
-  readonly #codes = new Map<string, number>();
+  readonly #codes = new TextMap<number>();
 
   codeOf(scope: SpanScope): number {
     // Carries are UTF-8, which has no lone surrogates; so neither has a scope of a run.

@@ -7,6 +7,8 @@
  * history of the dictionary they came with.
  */
 
+import { TextDictionary } from '@tracelake/domain';
+
 /** Above this many distinct values, ENUM pages outgrow DuckDB's own choice of encoding. */
 const ENUM_MEMBERS_MAX = 8192;
 
@@ -70,25 +72,19 @@ function renumberByFirstUse(input: TextColumnInput): {
 } {
   const unseen = 0xffff_ffff;
   const newCodes = new Uint32Array(input.dictionary.length).fill(unseen);
-  const byText = new Map<string, number>();
-  const members: string[] = [];
+  const dictionary = new TextDictionary();
   const codes = new Uint32Array(input.rowCount);
   for (let row = 0; row < input.rowCount; row++) {
     const oldCode = input.codes[row] ?? unseen;
     let code = newCodes[oldCode];
     if (code === undefined) throw new RangeError(`string code ${oldCode} of row ${row}`);
     if (code === unseen) {
-      const text = (input.dictionary[oldCode] ?? '').toWellFormed();
-      code = byText.get(text) ?? members.length;
-      if (code === members.length) {
-        members.push(text);
-        byText.set(text, code);
-      }
+      code = dictionary.codeOf((input.dictionary[oldCode] ?? '').toWellFormed());
       newCodes[oldCode] = code;
     }
     codes[row] = code;
   }
-  return { members, codes };
+  return { members: dictionary.texts, codes };
 }
 
 /** DuckDB stores an ENUM of up to 256 members in one byte, of up to 65,536 in two. */

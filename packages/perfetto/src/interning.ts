@@ -5,6 +5,8 @@
  * the reader to clear its own.
  */
 
+import { TextMap } from '@tracelake/domain';
+
 /** Where a span was written down in the program. */
 export interface SliceScope {
   readonly name: string;
@@ -51,10 +53,10 @@ export interface NewDefinitions {
 export class InternTable {
   generation = 0;
   readonly #limits: InternLimits;
-  #names = new Map<string, number>();
-  #categories = new Map<string, number>();
+  #names = new TextMap<number>();
+  #categories = new TextMap<number>();
   /** Keyed by `line:file`. */
-  #locations = new Map<string, number>();
+  #locations = new TextMap<number>();
   #bytes = 0;
 
   constructor(limits: InternLimits = defaultInternLimits) {
@@ -92,22 +94,22 @@ export class InternTable {
   #missing(scope: SliceScope, locationKey: string): NewDefinitions {
     return {
       restarted: false,
-      name: !this.#names.has(scope.name),
-      category: !this.#categories.has(scope.category),
-      location: !this.#locations.has(locationKey),
+      name: this.#names.get(scope.name) === undefined,
+      category: this.#categories.get(scope.category) === undefined,
+      location: this.#locations.get(locationKey) === undefined,
     };
   }
 
   #restart(): void {
     this.generation += 1;
-    this.#names = new Map();
-    this.#categories = new Map();
-    this.#locations = new Map();
+    this.#names = new TextMap();
+    this.#categories = new TextMap();
+    this.#locations = new TextMap();
     this.#bytes = 0;
   }
 }
 
-function numberOf(table: Map<string, number>, key: string): number {
+function numberOf(table: TextMap<number>, key: string): number {
   const known = table.get(key);
   if (known !== undefined) return known;
   const iid = table.size + 1;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nanoseconds } from '@tracelake/domain';
-import { decodeTrace } from '@tracelake/test-kit';
+import { decodeTrace, longestMapKey } from '@tracelake/test-kit';
 import { InternedScope, type InternLimits } from './interning.ts';
 import { TraceWriter, type Track } from './trace-writer.ts';
 
@@ -160,6 +160,15 @@ test('a full interning table restarts and every slice still has its own name', (
       expected,
     );
   }
+});
+
+test('many long names of one length cost no more than their bytes', () => {
+  const { writer, thread } = startTrace();
+  const longest = longestMapKey(() => {
+    for (let index = 0; index < 10; index += 1)
+      begin(writer, thread, START_NS, scopeNamed(`${'x'.repeat(20_000)}${index}`));
+  });
+  assert.ok(longest < 16_384);
 });
 
 test('names in use stay interned while the table has room', () => {

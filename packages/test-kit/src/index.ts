@@ -9,6 +9,7 @@ export {
 } from './fixtures.ts';
 export type { LogSpec } from './log-recorder.ts';
 export { encodeLz4Frame, type Lz4FrameOptions } from './lz4-frame-encoder.ts';
+export { longestMapKey } from './map-keys.ts';
 export { MemoryLake, type MemoryLakeOptions } from './memory-lake.ts';
 export type { MetricSpec } from './metric-recorder.ts';
 export { startTestNats, type TestNats, type TestNatsOptions } from './nats-fixture.ts';

@@ -1,3 +1,4 @@
+import { TextDictionary } from '@tracelake/domain';
 import {
   type BlockDecodeInput,
   countPlanned,
@@ -6,11 +7,11 @@ import {
   openBlock,
   planOccurringTypes,
 } from './block-decoding.ts';
+import { DependencyTextCodes } from './dependency-text-codes.ts';
 import { readEncodedString, readRawString } from './encoded-string.ts';
 import { type LogEventPlan, planLogEvent } from './log-event-plan.ts';
 import { NO_PROPERTIES_JSON, PropertySets } from './property-sets.ts';
 import { failRecord } from './record-framing.ts';
-import { DependencyTextCodes, StringInterner } from './string-interner.ts';
 
 /** Log events of a block, one row each, in the order they were recorded. Texts are codes into `strings`. */
 export interface LogBlockColumns {
@@ -68,10 +69,10 @@ export function decodeLogBlock(input: BlockDecodeInput): LogBlockColumns {
 
 class LogDecoder {
   readonly #block: OpenBlock;
-  readonly #interner = new StringInterner();
+  readonly #texts = new TextDictionary();
   readonly #textCodes: DependencyTextCodes;
   readonly #propertySets: PropertySets;
-  readonly #noProperties = this.#interner.codeOf(NO_PROPERTIES_JSON);
+  readonly #noProperties = this.#texts.codeOf(NO_PROPERTIES_JSON);
   readonly #targetPlusOneByDescription: Uint32Array;
   readonly #levelByDescription: Uint32Array;
   readonly #eventIds: EventIdColumn;
@@ -85,10 +86,10 @@ class LogDecoder {
   constructor(block: OpenBlock, input: BlockDecodeInput, count: number) {
     const { dependencies } = block;
     this.#block = block;
-    this.#textCodes = new DependencyTextCodes(dependencies, this.#interner);
+    this.#textCodes = new DependencyTextCodes(dependencies, this.#texts);
     this.#propertySets = new PropertySets(
       dependencies,
-      this.#interner,
+      this.#texts,
       input.limits.decompressedBytesMax,
     );
     this.#targetPlusOneByDescription = new Uint32Array(dependencies.count);
@@ -136,7 +137,7 @@ class LogDecoder {
       target: this.#target,
       msg: this.#msg,
       properties: this.#properties,
-      strings: this.#interner.strings,
+      strings: this.#texts.texts,
       skippedEvents: this.#block.counts.total - this.#row,
     };
   }
@@ -156,7 +157,7 @@ class LogDecoder {
     const at = start + plan.messageOffset;
     if (plan.messageForm === 'reference') return this.#referencedText(at);
     const read = plan.messageForm === 'raw' ? readRawString : readEncodedString;
-    return this.#interner.codeOf(read(objects, at, end));
+    return this.#texts.codeOf(read(objects, at, end));
   }
 
   #referencedText(offset: number): number {
@@ -170,7 +171,7 @@ class LogDecoder {
     );
     this.#properties[row] = set.jsonCode;
     if (!plan.isOverridden) return;
-    if (set.target !== undefined) this.#target[row] = this.#interner.codeOf(set.target);
+    if (set.target !== undefined) this.#target[row] = this.#texts.codeOf(set.target);
     if (set.level === undefined) return;
     const level = LEVEL_BY_WORD.get(set.level);
     if (level === undefined)

@@ -1,3 +1,4 @@
+import { TextDictionary } from '@tracelake/domain';
 import {
   type BlockDecodeInput,
   countPlanned,
@@ -7,10 +8,10 @@ import {
   openBlock,
   planOccurringTypes,
 } from './block-decoding.ts';
+import { DependencyTextCodes } from './dependency-text-codes.ts';
 import { NO_PROPERTIES_JSON, PropertySets } from './property-sets.ts';
 import { failRecord, type TransitBuffer } from './record-framing.ts';
 import type { TypeLayout } from './record-layout.ts';
-import { DependencyTextCodes, StringInterner } from './string-interner.ts';
 
 /** Metric events of a block, one row each, in the order they were recorded. Texts are codes into `strings`. */
 export interface MetricBlockColumns {
@@ -103,12 +104,12 @@ function planMetricEvent(buffer: TransitBuffer, type: TypeLayout): MetricEventPl
 class MetricDecoder {
   readonly #block: OpenBlock;
   readonly #frequencyHz: number;
-  readonly #interner = new StringInterner();
+  readonly #texts = new TextDictionary();
   readonly #textCodes: DependencyTextCodes;
   readonly #propertySets: PropertySets;
   readonly #descriptions: (MetricDescription | undefined)[] = [];
-  readonly #ticksUnit = this.#interner.codeOf('ticks');
-  readonly #secondsUnit = this.#interner.codeOf('seconds');
+  readonly #ticksUnit = this.#texts.codeOf('ticks');
+  readonly #secondsUnit = this.#texts.codeOf('seconds');
   readonly #eventIds: EventIdColumn;
   readonly #ticks: BigInt64Array;
   readonly #target: Uint32Array;
@@ -121,10 +122,10 @@ class MetricDecoder {
   constructor(block: OpenBlock, input: MetricBlockDecodeInput, count: number) {
     this.#block = block;
     this.#frequencyHz = input.frequencyHz;
-    this.#textCodes = new DependencyTextCodes(block.dependencies, this.#interner);
+    this.#textCodes = new DependencyTextCodes(block.dependencies, this.#texts);
     this.#propertySets = new PropertySets(
       block.dependencies,
-      this.#interner,
+      this.#texts,
       input.limits.decompressedBytesMax,
     );
     this.#eventIds = new EventIdColumn(count, input.objectOffset);
@@ -132,7 +133,7 @@ class MetricDecoder {
     this.#target = new Uint32Array(count);
     this.#name = new Uint32Array(count);
     this.#unit = new Uint32Array(count);
-    this.#properties = new Uint32Array(count).fill(this.#interner.codeOf(NO_PROPERTIES_JSON));
+    this.#properties = new Uint32Array(count).fill(this.#texts.codeOf(NO_PROPERTIES_JSON));
     this.#value = new Float64Array(count);
   }
 
@@ -165,7 +166,7 @@ class MetricDecoder {
       unit: this.#unit,
       properties: this.#properties,
       value: this.#value,
-      strings: this.#interner.strings,
+      strings: this.#texts.texts,
       skippedEvents: this.#block.counts.total - this.#row,
     };
   }
@@ -185,9 +186,9 @@ class MetricDecoder {
     const { objects, dependencies } = this.#block;
     const set = this.#propertySets.setOf(dependencies.resolve(objects, offset));
     this.#properties[row] = set.jsonCode;
-    if (set.target !== undefined) this.#target[row] = this.#interner.codeOf(set.target);
-    if (set.name !== undefined) this.#name[row] = this.#interner.codeOf(set.name);
-    if (set.unit !== undefined) this.#unit[row] = this.#interner.codeOf(set.unit);
+    if (set.target !== undefined) this.#target[row] = this.#texts.codeOf(set.target);
+    if (set.name !== undefined) this.#name[row] = this.#texts.codeOf(set.name);
+    if (set.unit !== undefined) this.#unit[row] = this.#texts.codeOf(set.unit);
   }
 
   /** Integers are unsigned, except that a time in ticks is read as signed and becomes seconds. */

@@ -18,7 +18,7 @@ const RECORD = 4;
 
 /** More than any block of a real client holds many times over; bounds the index built over them. */
 const DEPENDENCIES_MAX = 1 << 23;
-/** Longer keys would make a map of them slow (see `StringInterner`), and nobody names a property so. */
+/** Longer keys would make a map of them slow (see `TextMap` of the domain), and nobody names a property so. */
 const PROPERTY_NAME_CHARACTERS_MAX = 16_000;
 const ID_BYTES = 8;
 const PROPERTY_SET_HEADER_BYTES = 12;

@@ -1,6 +1,6 @@
 /** Property sets of a block as canonical JSON text, each made once however many events carry it. */
+import type { TextDictionary } from '@tracelake/domain';
 import type { Dependencies } from './dependencies.ts';
-import type { StringInterner } from './string-interner.ts';
 import { TextBudget } from './text-budget.ts';
 
 /** What events need of a set: its text, and the values that override fields of the event. */
@@ -21,13 +21,13 @@ const JSON_CHARACTERS_MAX = 1 << 28;
 
 export class PropertySets {
   readonly #dependencies: Dependencies;
-  readonly #interner: StringInterner;
+  readonly #texts: TextDictionary;
   readonly #budget: TextBudget;
   readonly #sets: (PropertySet | undefined)[] = [];
 
-  constructor(dependencies: Dependencies, interner: StringInterner, textCharactersMax: number) {
+  constructor(dependencies: Dependencies, texts: TextDictionary, textCharactersMax: number) {
     this.#dependencies = dependencies;
-    this.#interner = interner;
+    this.#texts = texts;
     this.#budget = new TextBudget(
       Math.min(textCharactersMax * JSON_GROWTH_MAX, JSON_CHARACTERS_MAX),
     );
@@ -40,7 +40,7 @@ export class PropertySets {
     for (const [key, value] of properties)
       this.#budget.spend((key.length + value.length + JSON_PUNCTUATION) * JSON_GROWTH_MAX);
     const set = {
-      jsonCode: this.#interner.codeOf(canonicalJson(properties)),
+      jsonCode: this.#texts.codeOf(canonicalJson(properties)),
       target: properties.get('target'),
       level: properties.get('level'),
       name: properties.get('name'),

@@ -1,9 +1,9 @@
 /** Scopes of spans: what a span's description, or its location and name, resolve to. Equal scopes share one entry. */
-import { ensureExists } from '@tracelake/domain';
+import { ensureExists, TextDictionary } from '@tracelake/domain';
 import type { Dependencies } from './dependencies.ts';
+import { DependencyTextCodes } from './dependency-text-codes.ts';
 import { IdTable } from './id-table.ts';
 import { scopeHash } from './scope-hash.ts';
-import { DependencyTextCodes, StringInterner } from './string-interner.ts';
 import { TextBudget } from './text-budget.ts';
 
 /** Where a span was declared; two scopes are the same when all four fields but the hash are. */
@@ -20,7 +20,7 @@ export class SpanScopes {
   readonly scopes: SpanScope[] = [];
   readonly #dependencies: Dependencies;
   readonly #budget: TextBudget;
-  readonly #texts = new StringInterner();
+  readonly #texts = new TextDictionary();
   readonly #textCodes: DependencyTextCodes;
   readonly #scopeByIdentity = new Map<string, number>();
   readonly #scopePlusOneByDescription: Uint32Array;
@@ -70,7 +70,7 @@ export class SpanScopes {
   }
 
   #textOf(code: number): string {
-    return ensureExists(this.#texts.strings[code], 'an interned text');
+    return ensureExists(this.#texts.texts[code], 'an interned text');
   }
 
   #memberCode(record: number, member: string): number {
