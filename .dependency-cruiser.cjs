@@ -6,7 +6,7 @@ const layers = [
   ['domain'],
   ['channels', 'transit', 'perfetto', 'bus', 'local-servers'],
   ['lakehouse'],
-  ['parquet', 'storage', 'service-kit', 'lake-reading'],
+  ['parquet', 'storage', 'service-kit', 'lake-reading', 'sql'],
   ['cli'],
 ];
 

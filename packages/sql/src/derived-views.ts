@@ -1,0 +1,173 @@
+/**
+ * Views defined by SQL over other views: one file of SQL each in `views/`, with `{{name}}` where a source
+ * stands and `{{$name}}` where an argument does. The analysis puts them in place before the planner
+ * sees the statement, so the planner meets only what it can read.
+ */
+
+import { readFileSync } from 'node:fs';
+import { assert } from '@tracelake/domain';
+import type { SourceRequest } from './source-ref.ts';
+import { columnsFrom, type SqlColumn } from './sql-column.ts';
+import { quoteText } from './sql-text.ts';
+
+/** What an argument must be; ids are given to `sources` in their one form. */
+export type ParameterRule = 'process' | 'stream-or-process' | 'block' | 'span-types';
+
+export interface DerivedParameter {
+  readonly name: string;
+  readonly rule: ParameterRule;
+  readonly optional?: boolean;
+}
+
+/** A view that is SQL over other views. */
+export interface DerivedView {
+  readonly name: string;
+  /** Whether its bare name stands for it without arguments. */
+  readonly asTable: boolean;
+  readonly parameters: readonly DerivedParameter[];
+  readonly columns: readonly SqlColumn[];
+  /** The sources of a call with these arguments, by the name that its SQL knows them by. */
+  sources(args: readonly string[]): Readonly<Record<string, SourceRequest>>;
+  /** Its SQL: `tableOf` gives the qualified table of a source. */
+  sql(args: readonly string[], tableOf: (source: string) => string): string;
+}
+
+type Definition = Omit<DerivedView, 'sql'> & {
+  /** Which file it is, by its arguments; the view's name unless said. */
+  readonly file?: (args: readonly string[]) => string;
+};
+
+const THREAD_COLUMNS = `
+  stream_id VARCHAR
+  thread_name VARCHAR
+`;
+
+const DEFINITIONS: readonly Definition[] = [
+  {
+    name: 'async_spans',
+    asTable: false,
+    parameters: [{ name: 'process_id', rule: 'process' }],
+    columns: columnsFrom(`
+      span_id BIGINT
+      parent_span_id BIGINT
+      depth UINTEGER
+      hash UINTEGER
+      begin TIMESTAMP_NS
+      end TIMESTAMP_NS
+      duration BIGINT
+      open BOOLEAN
+      name VARCHAR
+      target VARCHAR
+      filename VARCHAR
+      line UINTEGER
+      begin_thread_id VARCHAR
+      end_thread_id VARCHAR
+    `),
+    sources: ([processId = '']) => ({ async_events: asyncEvents(processId) }),
+  },
+  {
+    name: 'process_spans',
+    asTable: false,
+    parameters: [
+      { name: 'process_id', rule: 'process' },
+      { name: 'types', rule: 'span-types' },
+    ],
+    columns: columnsFrom(`${THREAD_COLUMNS.trim()}
+      id BIGINT
+      parent BIGINT
+      depth UINTEGER
+      hash UINTEGER
+      begin TIMESTAMP_NS
+      end TIMESTAMP_NS
+      duration BIGINT
+      name VARCHAR
+      target VARCHAR
+      filename VARCHAR
+      line UINTEGER
+    `),
+    sources: ([processId = '', types]) => ({
+      ...(types === 'async' ? {} : { spans: spans(processId) }),
+      ...(types === 'thread' ? {} : { async_events: asyncEvents(processId) }),
+    }),
+    file: ([, types = 'both']) => `process_spans.${types}`,
+  },
+  {
+    name: 'flame_aggregate',
+    asTable: false,
+    parameters: [{ name: 'instance', rule: 'stream-or-process' }],
+    columns: columnsFrom(`
+      path VARCHAR[]
+      depth BIGINT
+      name VARCHAR
+      target VARCHAR
+      count BIGINT
+      total_ns BIGINT
+      self_ns BIGINT
+    `),
+    sources: ([instance = '']) => ({ spans: spans(instance) }),
+  },
+  {
+    name: 'span_stats',
+    asTable: false,
+    parameters: [{ name: 'instance', rule: 'stream-or-process' }],
+    columns: columnsFrom(`
+      name VARCHAR
+      target VARCHAR
+      count BIGINT
+      total_ns BIGINT
+      self_ns BIGINT
+      min_ns BIGINT
+      p50_ns BIGINT
+      p95_ns BIGINT
+      p99_ns BIGINT
+      max_ns BIGINT
+    `),
+    sources: ([instance = '']) => ({ spans: spans(instance) }),
+  },
+  {
+    name: 'log_patterns',
+    asTable: true,
+    parameters: [{ name: 'process_id', rule: 'process', optional: true }],
+    columns: columnsFrom(`
+      pattern VARCHAR
+      target VARCHAR
+      level INTEGER
+      count BIGINT
+      processes BIGINT
+      first_time TIMESTAMP_NS
+      last_time TIMESTAMP_NS
+      example VARCHAR
+    `),
+    sources: ([instance = 'global']) => ({
+      log_entries: { kind: 'view', viewSet: 'log_entries', instance },
+    }),
+  },
+];
+
+export const DERIVED_VIEWS: readonly DerivedView[] = DEFINITIONS.map(({ file, ...view }) => ({
+  ...view,
+  sql: (args, tableOf) => filledIn(file?.(args) ?? view.name, view.parameters, args, tableOf),
+}));
+
+function asyncEvents(instance: string): SourceRequest {
+  return { kind: 'view', viewSet: 'async_events', instance };
+}
+
+function spans(id: string): SourceRequest {
+  return { kind: 'function', name: 'spans', args: [id] };
+}
+
+function filledIn(
+  file: string,
+  parameters: readonly DerivedParameter[],
+  args: readonly string[],
+  tableOf: (source: string) => string,
+): string {
+  const text = readFileSync(new URL(`./views/${file}.sql`, import.meta.url), 'utf8');
+  return text.replace(/\{\{(\$?)(\w+)\}\}/g, (_mark, argument: string, name: string) => {
+    if (argument === '') return tableOf(name);
+    const value = args[parameters.findIndex((parameter) => parameter.name === name)];
+    assert(value !== undefined, `argument ${name} of ${file}`);
+    return quoteText(value);
+  });
+}
