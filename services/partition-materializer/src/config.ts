@@ -25,6 +25,8 @@ export interface MaterializerConfig extends CommonConfig {
   readonly catchUpIntervalMs: number;
   /** How long a build of one instance may take, waiting for another's claim included. */
   readonly buildTimeoutMs: number;
+  /** Whether small runs are merged into larger ones when nothing else is to be done. */
+  readonly compaction: boolean;
   /** Deliveries of one request before it is put aside as poisoned. */
   readonly maxDeliver: number;
   readonly laneLeaseMs: number;
@@ -61,6 +63,7 @@ export function readConfig(env: EnvReader): MaterializerConfig {
     debounceMs: whole('MATERIALIZER_DEBOUNCE_MS', 1000, 10, 600_000),
     catchUpIntervalMs: seconds('MATERIALIZER_CATCH_UP_INTERVAL_S', 30, 0.1, 86_400),
     buildTimeoutMs: seconds('MATERIALIZER_BUILD_TIMEOUT_S', 600, 1, 86_400),
+    compaction: env.boolean('TRACELAKE_MATERIALIZER_COMPACTION', { default: true }),
     maxDeliver: whole('MATERIALIZER_MAX_DELIVERIES', 5, 1, 100),
     laneLeaseMs: seconds('MATERIALIZER_LANE_LEASE_S', 10, 0.5, 600),
     claimMs: seconds('MATERIALIZER_CLAIM_S', 10, 0.5, 600),

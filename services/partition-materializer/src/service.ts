@@ -33,6 +33,9 @@ import { InstanceBuilder } from './build/instance-builder.ts';
 import type { InstanceBuilds } from './build/instance-builds.ts';
 import { PayloadBudget } from './build/payload-budget.ts';
 import { logBusEvent } from './bus-event-log.ts';
+import { BuildActivity } from './compaction/build-activity.ts';
+import { createCompactionMetrics } from './compaction/compaction-metrics.ts';
+import { InstanceCompactor } from './compaction/instance-compactor.ts';
 import type { MaterializerConfig } from './config.ts';
 import { DecodeWorkerPool } from './decode/decode-worker-pool.ts';
 import { CatchUp } from './eager/catch-up.ts';
@@ -66,14 +69,29 @@ export async function createMaterializerService(
   const bus = stack.use(await openBus(config, context));
   const catalog = new PartitionCatalog(database);
   const stores = { registry, database, catalog, objectStore, metrics };
-  const builder = await createBuilder(stack, config, context, stores);
+  const dependencies = await openBuildDependencies(stack, config, context, stores);
+  const activity = new BuildActivity();
+  const compactor = config.compaction
+    ? new InstanceCompactor({
+        deps: dependencies,
+        metrics: createCompactionMetrics(context.metrics),
+        activity,
+      })
+    : undefined;
   const stopBuilds = new AbortController();
-  const builds: InstanceBuilds = {
-    build: (request, signal) =>
-      builder.build(request, AbortSignal.any([signal, stopBuilds.signal])),
-  };
   const hardStop = stopBuilds.signal;
-  const lanes = startLanes(stack, { config, context, bus, builds, hardStop, ...stores });
+  const pipelines: LanePipelines = new Map();
+  const builder = new InstanceBuilder(dependencies);
+  const builds: InstanceBuilds = {
+    async build(request, signal) {
+      using _build = activity.enter();
+      const report = await builder.build(request, AbortSignal.any([signal, hardStop]));
+      pipelines.get(laneOf(report.processId, config.lanes))?.noteBuilt(request, report);
+      return report;
+    },
+  };
+  const parts = { config, context, bus, builds, compactor, hardStop, pipelines, ...stores };
+  const lanes = startLanes(stack, parts);
   const server = stack.use(createServer(config, context, { database, objectStore, bus }));
   registerRoutes(server.app, { registry, catalog, builds });
   const url = await server.listen();
@@ -101,12 +119,15 @@ interface Stores {
   readonly metrics: MaterializerMetrics;
 }
 
-async function createBuilder(
+/** Those of the lanes that this replica holds. */
+type LanePipelines = Map<number, LanePipeline>;
+
+async function openBuildDependencies(
   stack: AsyncDisposableStack,
   config: MaterializerConfig,
   { logger }: ServiceContext,
   stores: Stores,
-): Promise<InstanceBuilder> {
+): Promise<BuildDependencies> {
   const { path: tempDir } = stack.use(await makeWorkDirectory(config.tempDir));
   const parquet = stack.use(
     await ParquetWriter.open({ memoryLimitBytes: config.parquetMemoryBytes, tempDir }),
@@ -123,7 +144,7 @@ async function createBuilder(
       },
     }),
   );
-  const dependencies: BuildDependencies = {
+  return {
     ...stores,
     decoders,
     payloadBudget: new PayloadBudget(config.payloadBytesMax),
@@ -133,7 +154,6 @@ async function createBuilder(
     logger,
     settings: config,
   };
-  return new InstanceBuilder(dependencies);
 }
 
 interface LaneParts extends Stores {
@@ -141,15 +161,17 @@ interface LaneParts extends Stores {
   readonly context: ServiceContext;
   readonly bus: Bus;
   readonly builds: InstanceBuilds;
+  readonly compactor: InstanceCompactor | undefined;
+  readonly pipelines: LanePipelines;
   readonly hardStop: AbortSignal;
 }
 
 /** Closed in reverse: lanes are drained and given back, then nothing looks for work any more. */
 function startLanes(stack: AsyncDisposableStack, parts: LaneParts): LaneOwner {
-  const { config, context, bus, builds, catalog, metrics, registry, hardStop } = parts;
+  const { config, context, bus, builds, catalog, compactor, metrics, registry } = parts;
+  const { hardStop, pipelines } = parts;
   const { logger } = context;
   const eagerViews = registry.list().filter((view) => view.eager);
-  const pipelines = new Map<number, LanePipeline>();
   const catchUp = stack.use(
     new CatchUp({
       catalog,
@@ -168,8 +190,8 @@ function startLanes(stack: AsyncDisposableStack, parts: LaneParts): LaneOwner {
       owner: `${hostname()}-${process.pid}-${randomUUID()}`,
       leaseMs: config.laneLeaseMs,
       startLane: (lane, signal) => {
-        const shared = { bus, builds, eagerViews, settings: config, metrics, logger, hardStop };
-        const pipeline = new LanePipeline({ ...shared, lane, signal });
+        const shared = { bus, builds, compactor, eagerViews, metrics, logger, hardStop };
+        const pipeline = new LanePipeline({ ...shared, settings: config, lane, signal });
         pipelines.set(lane, pipeline);
         // What came while the lane had no owner.
         catchUp.lookAtAll();

@@ -22,6 +22,8 @@ export interface BuildDependencies {
   readonly metrics: MaterializerMetrics;
   readonly logger: Logger;
   readonly settings: BuildSettings;
+  /** Awaited before each payload is fetched: work of no hurry lets the rest go first. */
+  readonly giveWay?: (signal: AbortSignal) => Promise<void>;
 }
 
 export interface BuildSettings {

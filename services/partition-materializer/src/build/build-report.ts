@@ -1,9 +1,12 @@
+import type { ProcessId } from '@tracelake/domain';
 import type { RejectedBlock } from '@tracelake/storage';
 
 /** What a look at one view instance came to. */
 export interface BuildReport {
   /** `current`: nothing had to be built. */
   readonly decision: 'current' | 'written';
+  /** The process whose blocks the instance is made of. */
+  readonly processId: ProcessId;
   /** Partitions that the instance has now. */
   readonly partitions: number;
   /** Partitions built and committed by this call. */

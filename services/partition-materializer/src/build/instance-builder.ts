@@ -5,30 +5,20 @@
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  calibrate,
-  chooseCalibrationEvidence,
-  type InstancePlan,
-  planInstance,
-  type RunContext,
-  schemaHashOf,
-  type ViewSet,
-} from '@tracelake/lakehouse';
-import type { InstanceSnapshot } from '@tracelake/storage';
+import { type InstancePlan, planInstance, type ViewSet } from '@tracelake/lakehouse';
 import { MaterializerError } from '../materializer-error.ts';
 import { withBuildClaim } from './build-claim.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
 import type { BuildReport } from './build-report.ts';
 import { BuildTally } from './build-tally.ts';
 import type { BuildRequest, InstanceBuilds } from './instance-builds.ts';
+import { type InstanceLook, lookAtInstance } from './instance-look.ts';
 import { executePlan } from './plan-execution.ts';
 
 /** Commits lost to other writers before a build gives up for now. */
 const ATTEMPTS = 8;
 
-interface Look {
-  readonly snapshot: InstanceSnapshot;
-  readonly context: RunContext;
+interface Look extends InstanceLook {
   readonly plan: InstancePlan;
   readonly signal: AbortSignal;
 }
@@ -99,7 +89,8 @@ export class InstanceBuilder implements InstanceBuilds {
         const report = await this.#reportCurrent(view, instance, look, tally);
         return tally.isEmpty ? report : { ...report, decision: 'written' };
       }
-      const target = { view, instance, schemaHash: schemaHashOf(view), context: look.context };
+      const { schemaHash, context } = look;
+      const target = { view, instance, schemaHash, context };
       const outcome = await executePlan({ ...target, plan: look.plan, signal }, this.#deps);
       tally.add(outcome);
       if (outcome.decision === 'committed') {
@@ -124,21 +115,15 @@ export class InstanceBuilder implements InstanceBuilds {
   }
 
   async #look(view: ViewSet, instance: string, signal: AbortSignal): Promise<Look> {
-    const schemaHash = schemaHashOf(view);
-    const request = { view, instance, schemaHash };
-    const snapshot = await this.#deps.catalog.loadSnapshot(request, signal);
-    const { process, streams, wanted, partitions } = snapshot;
-    if (process === undefined) {
-      throw new MaterializerError(
-        'materializer.unknown-instance',
-        `no ${view.instanceRule} ${instance} has been inserted`,
-        { details: { viewSet: view.name, instance } },
-      );
-    }
-    const evidence = chooseCalibrationEvidence(process, snapshot.calibrationCandidates);
-    const context = { process, streams, calibration: calibrate(process, evidence) };
+    const { schemaHash, snapshot, context } = await lookAtInstance(
+      view,
+      instance,
+      this.#deps,
+      signal,
+    );
+    const { wanted, partitions } = snapshot;
     const plan = planInstance({ view, schemaHash, context, wanted, partitions });
-    return { snapshot, context, plan, signal };
+    return { schemaHash, snapshot, context, plan, signal };
   }
 
   async #reportCurrent(
@@ -158,13 +143,14 @@ export class InstanceBuilder implements InstanceBuilds {
 
   async #reportContent(
     view: ViewSet,
-    { snapshot, signal }: Look,
+    { snapshot, context, signal }: Look,
     sourceHashes: readonly string[],
     tally: BuildTally,
   ): Promise<Omit<BuildReport, 'decision'>> {
     const { catalog } = this.#deps;
     const before = snapshot.rejectedBlockIds;
     return {
+      processId: context.process.processId,
       partitions: sourceHashes.length,
       sourceHash: instanceHashOf(sourceHashes),
       rejected: await tally.listRejected(view.name, before, catalog, signal),

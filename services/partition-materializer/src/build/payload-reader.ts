@@ -23,6 +23,8 @@ export interface PayloadReaderOptions {
   readonly fetchAhead: number;
   /** Sees every reservation before it is handed out, and may wrap it. */
   readonly onReserved: (reservation: Disposable) => Disposable;
+  /** Awaited before each fetch, holding no room for it yet. */
+  readonly giveWay?: ((signal: AbortSignal) => Promise<void>) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -37,6 +39,7 @@ export async function* fetchBlockPayloads(
     for (;;) {
       for (; next < blocks.length && underWay.length < options.fetchAhead; next++) {
         const block = ensureExists(blocks[next], 'block');
+        await options.giveWay?.(options.signal);
         const reservation = await reserveFor(block, underWay.length > 0, options);
         if (reservation === undefined) break;
         const fetching = fetchBlock(block, options.onReserved(reservation), options);

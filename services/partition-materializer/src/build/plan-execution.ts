@@ -33,7 +33,16 @@ export interface PlanExecutionRequest {
   readonly schemaHash: string;
   readonly context: RunContext;
   readonly plan: BuildPlan;
+  /** The plan replaces runs by one that holds the same. */
+  readonly merge?: MergeOrder;
   readonly signal: AbortSignal;
+}
+
+export interface MergeOrder {
+  /** The run whose carry the first segment starts from. */
+  readonly predecessor: PartitionRecord | undefined;
+  /** Called before each commit; false gives the run up, as a conflict does. */
+  readonly accepts: (run: NewPartition, rejected: readonly RejectedBlock[]) => boolean;
 }
 
 export interface PlanExecutionOutcome {
@@ -84,6 +93,7 @@ class PlanExecution {
   constructor(request: PlanExecutionRequest, deps: BuildDependencies) {
     this.#request = request;
     this.#deps = deps;
+    if (request.merge?.predecessor !== undefined) this.#carry = carryOf(request.merge.predecessor);
   }
 
   async run(): Promise<PlanExecutionOutcome> {
@@ -118,9 +128,8 @@ class PlanExecution {
   }
 
   #keep({ partition }: KeepSegment): void {
-    const { partitionId, carryOutHash, sourceHash } = partition;
-    this.#carry = { hash: carryOutHash, bytes: undefined, partitionId };
-    this.#sourceHashes.push(sourceHash);
+    this.#carry = carryOf(partition);
+    this.#sourceHashes.push(partition.sourceHash);
     this.#deps.metrics.partitionsKept.inc({ view: this.#request.view.name });
   }
 
@@ -140,6 +149,11 @@ class PlanExecution {
     }
     const replaces = [...segment.replaces, ...(isLast ? plan.retires : [])];
     const { rejected } = run;
+    const isAccepted = made[0] && this.#request.merge?.accepts(made[0], rejected);
+    if (isAccepted === false) {
+      await discardPartitionFiles(made.map(objectKeyOf), this.#deps);
+      return false;
+    }
     if (!(await this.#commit({ replaces, made, carryInHash, rejected }))) return false;
     this.#carry = { hash: carryOutHash, bytes: carryOut, partitionId: made[0]?.partitionId };
     this.#blocksDecoded += blocks.length - rejected.length;
@@ -248,7 +262,7 @@ class PlanExecution {
     readonly rejected: readonly RejectedBlock[];
   }): Promise<boolean> {
     const { view, instance, schemaHash, signal } = this.#request;
-    const keys = commit.made.map((partition) => partition.objectKey);
+    const keys = commit.made.map(objectKeyOf);
     let outcome: 'committed' | 'conflict';
     try {
       signal.throwIfAborted();
@@ -279,8 +293,10 @@ class PlanExecution {
     readonly reason: string;
     readonly notes: RunResult['notes'] | undefined;
   }): void {
-    const { view, instance } = this.#request;
+    const { view, instance, merge } = this.#request;
     const { metrics, logger } = this.#deps;
+    // Whoever merges tells what it came to: nothing was built that was not there.
+    if (merge !== undefined) return;
     for (const partition of report.made) {
       this.#sourceHashes.push(partition.sourceHash);
       this.#built += 1;
@@ -293,6 +309,14 @@ class PlanExecution {
       metrics.lagMs.observe({ view: view.name }, Math.max(0, nowMs - Number(insertTimeUs) / 1000));
     }
   }
+}
+
+function carryOf({ partitionId, carryOutHash }: PartitionRecord): Carry {
+  return { hash: carryOutHash, bytes: undefined, partitionId };
+}
+
+function objectKeyOf({ objectKey }: NewPartition): string | null {
+  return objectKey;
 }
 
 function writtenFacts(

@@ -46,6 +46,7 @@ export async function buildRun(request: RunRequest, deps: BuildDependencies): Pr
       budget: deps.payloadBudget,
       fetchAhead: deps.settings.channelDepth,
       onReserved: (reservation) => held.add(reservation),
+      giveWay: deps.giveWay,
       signal,
     }),
     work: (fetched, stageSignal) =>

@@ -1,13 +1,16 @@
 /**
  * What one lane runs while this replica holds it: a consumer of its requests, a consumer of its telemetry
- * events, and the builds of eager views they lead to. Lanes share nothing but the CPU tokens and the
- * memory budgets of the service.
+ * events, the builds of eager views they lead to, and the merging of small runs. Lanes share nothing but the
+ * CPU tokens, the turns to merge and the memory budgets of the service.
  */
 
 import { type Bus, type BusConsumer, type PartitionEvent, subjectFilters } from '@tracelake/bus';
 import type { ViewSet } from '@tracelake/lakehouse';
 import type { Logger } from '@tracelake/service-kit';
-import type { InstanceBuilds } from '../build/instance-builds.ts';
+import type { BuildReport } from '../build/build-report.ts';
+import type { BuildRequest, InstanceBuilds } from '../build/instance-builds.ts';
+import { CompactionRunner } from '../compaction/compaction-runner.ts';
+import type { InstanceCompactor } from '../compaction/instance-compactor.ts';
 import type { DeliveryOutcome } from '../delivery-outcome.ts';
 import { EagerRunner } from '../eager/eager-runner.ts';
 import { type EagerItem, EagerSchedule } from '../eager/eager-schedule.ts';
@@ -27,6 +30,8 @@ export interface LanePipelineOptions {
   readonly lane: number;
   readonly bus: Bus;
   readonly builds: InstanceBuilds;
+  /** Undefined: small runs are left as they are. */
+  readonly compactor: InstanceCompactor | undefined;
   readonly eagerViews: readonly ViewSet[];
   readonly settings: LaneSettings;
   readonly metrics: MaterializerMetrics;
@@ -48,10 +53,11 @@ export class LanePipeline implements AsyncDisposable {
   readonly #schedule: EagerSchedule;
   readonly #owned = new AsyncDisposableStack();
   readonly #publish: (event: PartitionEvent) => Promise<void>;
+  readonly #compaction: CompactionRunner | undefined;
 
   constructor(options: LanePipelineOptions) {
     this.#options = options;
-    const { builds, bus, logger, settings, signal, hardStop } = options;
+    const { builds, bus, compactor, logger, settings, signal, hardStop } = options;
     this.#schedule = new EagerSchedule({
       debounceMs: settings.debounceMs,
       capacity: SCHEDULE_CAPACITY,
@@ -72,6 +78,11 @@ export class LanePipeline implements AsyncDisposable {
     for (const consumer of [this.#consumeTelemetry(), this.#consumeRequests()]) {
       this.#owned.defer(() => consumer.drain(hardStop));
     }
+    // Last, so that it is the first to stop.
+    if (compactor !== undefined) {
+      const compact = compactor.compact.bind(compactor);
+      this.#compaction = this.#owned.use(new CompactionRunner({ compact, logger, signal }));
+    }
   }
 
   get eagerPending(): number {
@@ -81,6 +92,11 @@ export class LanePipeline implements AsyncDisposable {
   /** Puts an instance on the lane's schedule; false when that is full. */
   note(item: EagerItem): boolean {
     return this.#schedule.note(item);
+  }
+
+  /** Tells what a build of an instance of this lane came to, wherever it was asked for. */
+  noteBuilt(request: BuildRequest, { partitions }: BuildReport): void {
+    this.#compaction?.note(request, partitions);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
