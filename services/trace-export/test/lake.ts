@@ -17,6 +17,7 @@ import { startServiceProcess } from './service-process.ts';
 export interface TestLake extends AsyncDisposable {
   readonly ingestUrl: string;
   readonly exportUrl: string;
+  readonly materializerUrl: string;
   readonly metrics: Metrics;
   readonly nats: TestNats;
   readonly tempDir: string;
@@ -47,7 +48,7 @@ export async function startTestLake(
     ...variables,
   };
   const ingest = stack.use(await startServiceProcess('ingest', env));
-  stack.use(await startServiceProcess('partition-materializer', env));
+  const materializer = stack.use(await startServiceProcess('partition-materializer', env));
   const metrics = createMetrics({ service: 'trace-export' });
   const exporter = stack.use(
     await createTraceExportService(readTraceExportConfig(new EnvReader(env)), {
@@ -60,6 +61,7 @@ export async function startTestLake(
   return {
     ingestUrl: ingest.url,
     exportUrl: exporter.url,
+    materializerUrl: materializer.url,
     metrics,
     nats,
     tempDir,
