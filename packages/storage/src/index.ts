@@ -57,3 +57,4 @@ export { ReadLease, type ReadLeaseOptions } from './read-lease.ts';
 export { StorageError, type StorageErrorCode } from './storage-error.ts';
 export { StreamRepository, type UnannouncedStream } from './stream-repository.ts';
 export { requeueRecent, type UnannouncedFilter } from './unannounced.ts';
+export { makeWorkDirectory, type WorkDirectory } from './work-directory.ts';

@@ -22,6 +22,7 @@ import {
   type Database,
   ensureLakeSettings,
   LaneLeaseRepository,
+  makeWorkDirectory,
   migrate,
   type ObjectStore,
   openDatabase,
@@ -45,7 +46,6 @@ import { LaneOwner } from './lanes/lane-owner.ts';
 import { LanePipeline } from './lanes/lane-pipeline.ts';
 import { ObjectSweeper } from './object-sweeper.ts';
 import { createMaterializerMetrics, type MaterializerMetrics } from './telemetry-metrics.ts';
-import { makeWorkDirectory } from './work-directory.ts';
 
 export interface MaterializerOverrides {
   /** Views beside or instead of the built-in ones. */
@@ -128,7 +128,7 @@ async function openBuildDependencies(
   { logger }: ServiceContext,
   stores: Stores,
 ): Promise<BuildDependencies> {
-  const { path: tempDir } = stack.use(await makeWorkDirectory(config.tempDir));
+  const { path: tempDir } = stack.use(await makeWorkDirectory(config.tempDir, 'materializer'));
   const parquet = stack.use(
     await ParquetWriter.open({ memoryLimitBytes: config.parquetMemoryBytes, tempDir }),
   );

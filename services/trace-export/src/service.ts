@@ -3,7 +3,6 @@
  * bus, HTTP. So a stop first lets the exports under way end.
  */
 
-import { access, constants } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { type Bus, connectBus, xxHash64OfText } from '@tracelake/bus';
 import { catalogFreshness, ensureFreshPartitions } from '@tracelake/lake-reading';
@@ -18,6 +17,7 @@ import {
 import {
   type Database,
   ensureLakeSettings,
+  makeWorkDirectory,
   migrate,
   type ObjectStore,
   openDatabase,
@@ -48,7 +48,7 @@ export async function createTraceExportService(
 ): Promise<RunningService> {
   await using stack = new AsyncDisposableStack();
   const { logger, metrics } = context;
-  await access(config.tempDir, constants.W_OK);
+  const { path: tempDir } = stack.use(await makeWorkDirectory(config.tempDir, 'export'));
   const events = new TelemetryEvents(logger, metrics);
   const db = stack.use(await openLake(config, context));
   const objects = await openObjects(config, context);
@@ -57,7 +57,7 @@ export async function createTraceExportService(
   events.registerGauges(metrics, () => limiter.inFlight);
   const server = stack.use(createServer({ config, context, db, objects, bus }));
   const registry = overrides.registry ?? createViewRegistry();
-  const ports = exportPorts({ config, db, objects, bus, registry, events, limiter });
+  const ports = exportPorts({ config, tempDir, db, objects, bus, registry, events, limiter });
   registerRoutes(server.app, { ...ports, processes: new ProcessRepository(db) });
   const url = await server.listen();
   const owned = stack.move();
@@ -71,6 +71,7 @@ export async function createTraceExportService(
 
 interface PortParts {
   readonly config: TraceExportConfig;
+  readonly tempDir: string;
   readonly db: Database;
   readonly objects: ObjectStore;
   readonly bus: Bus;
@@ -80,7 +81,7 @@ interface PortParts {
 }
 
 function exportPorts(parts: PortParts): ExportPorts {
-  const { config, objects, bus, registry, events, limiter } = parts;
+  const { config, tempDir, objects, bus, registry, events, limiter } = parts;
   const catalog = new PartitionCatalog(parts.db);
   const limits = {
     chunkBytes: config.chunkBytes,
@@ -112,7 +113,7 @@ function exportPorts(parts: PortParts): ExportPorts {
       startTrace({
         plan,
         objects,
-        tempDir: config.tempDir,
+        tempDir,
         hash: xxHash64OfText,
         limits,
         signal,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { type OpenedStore, testObjectStoreContract } from '../../test/object-store-contract.ts';
+import { ownedNamePrefix } from '../file-owner.ts';
 import { StorageError } from '../storage-error.ts';
 import { openObjectStore } from './open-object-store.ts';
 
@@ -27,9 +28,29 @@ test('a put that fails or loses leaves no file, and a temporary file is never li
   await store.putIfAbsent('blobs/a', new Uint8Array(10));
   await assert.rejects(store.putIfAbsent('blobs/b', { path: join(root, 'not there') }));
   assert.deepEqual(await readdir(join(root, 'blobs')), ['a']);
-  await writeFile(join(root, 'blobs', '.tmp-of-a-crash'), 'half');
+  assert.deepEqual(await readdir(join(root, '.tmp')), []);
+  await writeFile(join(root, '.tmp', 'put-of-a-crash'), 'half');
   const keys = (await Array.fromAsync(store.list('blobs/'))).map((entry) => entry.key);
   assert.deepEqual(keys, ['blobs/a']);
+});
+
+test('a start removes what killed writers left, and nothing of a put under way', async () => {
+  await using opened = await openDirectory();
+  const { root } = opened;
+  const directory = join(root, '.tmp');
+  await mkdir(directory, { recursive: true });
+  // Process numbers end at 2^22 on Linux, so this one never was.
+  const dead = ownedNamePrefix('put-').replace(`-${process.pid}-`, `-${2 ** 22 + 1}-`);
+  const foreign = `put-00000000-${2 ** 22 + 1}-a`;
+  const living = ownedNamePrefix('put-').replace(`-${process.pid}-`, `-${process.ppid}-`);
+  for (const name of [`${dead}a`, foreign, `${living}a`])
+    await writeFile(join(directory, name), 'half');
+  const fresh = await openObjectStore(pathToFileURL(root).href);
+  const body = new Uint8Array(30_000_000);
+  const putting = opened.store.putIfAbsent('blobs/big', body);
+  await fresh.checkReady();
+  assert.equal(await putting, 'created');
+  assert.deepEqual((await readdir(directory)).sort(), [foreign, `${living}a`].sort());
 });
 
 test('no reader ever sees part of an object', async () => {

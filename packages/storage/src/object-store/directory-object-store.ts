@@ -1,7 +1,8 @@
 /**
- * Objects as files below a directory. A put writes a temporary name beside the target, syncs it and links it, so
- * that a name appears with its whole content and for one writer only; then it syncs the directories, because
- * a file whose name is lost in a power failure is lost too.
+ * Objects as files below a directory. A put writes a temporary file, syncs it and links it, so that a name appears
+ * with its whole content and for one writer only; then it syncs the directories, because a file whose name is
+ * lost in a power failure is lost too. Temporary files lie together in one directory, where those that a
+ * killed writer left are found without a walk over the store.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -11,6 +12,7 @@ import {
   mkdir,
   open,
   opendir,
+  readdir,
   readFile,
   rename,
   rm,
@@ -19,6 +21,7 @@ import {
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { claimName, isLeftBehind, ownedNamePrefix, releaseName } from '../file-owner.ts';
 import { checkObjectKey } from '../object-keys.ts';
 import { StorageError } from '../storage-error.ts';
 import {
@@ -30,7 +33,11 @@ import {
   proveCreateOnly,
 } from './object-store.ts';
 
-const TEMPORARY_PREFIX = '.tmp-';
+/** No key can begin with a dot. */
+const TEMPORARY_DIRECTORY = '.tmp';
+const TEMPORARY_PREFIX = 'put-';
+/** Of other machines, which cannot be asked whether the writer lives, only what no put could still be at. */
+const TEMPORARY_AGE_MAX_MS = 24 * 60 * 60 * 1000;
 /** Directories remembered as durable; past it they are synced again, which is slower and not wrong. */
 const DURABLE_DIRECTORIES_MAX = 10_000;
 
@@ -51,7 +58,9 @@ export class DirectoryObjectStore implements ObjectStore {
     return attempt(key, signal, async () => {
       const directory = dirname(path);
       await this.#ensureDirectory(directory);
-      const outcome = (await isThere(path)) ? 'already-exists' : await create(path, body, signal);
+      const outcome = (await isThere(path))
+        ? 'already-exists'
+        : await this.#create(path, body, signal);
       // Also for an earlier writer's object: it may not have come so far yet.
       await syncDirectory(directory);
       return outcome;
@@ -108,8 +117,44 @@ export class DirectoryObjectStore implements ObjectStore {
       await attempt(this.#root, signal, () => stat(this.#root));
       return;
     }
+    await attempt(this.#root, signal, () => this.#removeLeftovers());
     await proveCreateOnly(this, signal);
     this.#isProven = true;
+  }
+
+  async #create(
+    path: string,
+    body: ObjectBody,
+    signal: AbortSignal | undefined,
+  ): Promise<PutOutcome> {
+    const directory = join(this.#root, TEMPORARY_DIRECTORY);
+    await mkdir(directory, { recursive: true });
+    const name = `${ownedNamePrefix(TEMPORARY_PREFIX)}${randomUUID()}`;
+    const temporary = join(directory, name);
+    claimName(name);
+    try {
+      await writeTemporary(temporary, body, signal);
+      await link(temporary, path);
+      return 'created';
+    } catch (error) {
+      if (codeOf(error) === 'EEXIST') return 'already-exists';
+      throw error;
+    } finally {
+      await rm(temporary, { force: true });
+      releaseName(name);
+    }
+  }
+
+  /** Removes what killed writers left. */
+  async #removeLeftovers(): Promise<void> {
+    const directory = join(this.#root, TEMPORARY_DIRECTORY);
+    await mkdir(directory, { recursive: true });
+    for (const name of await readdir(directory)) {
+      const path = join(directory, name);
+      if (isLeftBehind(TEMPORARY_PREFIX, name) || (await isOld(path))) {
+        await rm(path, { force: true });
+      }
+    }
   }
 
   async *#walk(
@@ -159,22 +204,10 @@ export class DirectoryObjectStore implements ObjectStore {
   }
 }
 
-async function create(
-  path: string,
-  body: ObjectBody,
-  signal: AbortSignal | undefined,
-): Promise<PutOutcome> {
-  const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${randomUUID()}`);
-  try {
-    await writeTemporary(temporary, body, signal);
-    await link(temporary, path);
-    return 'created';
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return 'already-exists';
-    throw error;
-  } finally {
-    await rm(temporary, { force: true });
-  }
+/** By the time of its name's last change, which a link to an older file sets too. */
+async function isOld(path: string): Promise<boolean> {
+  const stats = await stat(path).catch(() => undefined);
+  return stats !== undefined && Date.now() - stats.ctimeMs > TEMPORARY_AGE_MAX_MS;
 }
 
 async function writeTemporary(
