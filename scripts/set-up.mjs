@@ -202,6 +202,7 @@ function installHint(code, packageManager) {
     '  - no way to the npm registry: check the network, HTTPS_PROXY and "npm ping"',
     '  - a full disk: node_modules needs about 1 GB here and in the pnpm store',
     '  - files owned by another user: remove node_modules, then try again',
+    '  - a package.json that was changed without its lockfile: run "npx pnpm install" once',
     'Nothing half-installed is used: the next start tries again.',
   ].join('\n');
 }

@@ -58,16 +58,19 @@ async function runExport(args: CommandArguments, context: CommandContext): Promi
   if (output === '-' && args.flag('open')) throw usageError('--open needs a file, not "-o -"');
   // A file that cannot be written is better known before the trace is built than after.
   await using early = output === undefined ? undefined : await openSink(output, context);
+  // From here, so that the time it says includes what had to be built first.
+  const progress = new Progress({ stream: context.stderr });
+  progress.wait('waiting for the trace; what is missing or stale is built first');
   const response = await callService(readConnection(args, context.env), {
     service: 'trace-export',
     path: request.path,
     signal: context.signal,
-  });
+  }).finally(() => progress.end());
   const file = output ?? nameOf(response, request.processId);
   await using late = early === undefined ? await openSink(file, context) : undefined;
   const sink = early ?? late;
   if (sink === undefined) return exitStatus.failed;
-  await transfer(response, sink, context, file);
+  await transfer(response, sink, progress, context, file);
   if (args.flag('open')) await handToPerfetto(path.resolve(context.cwd, file), context);
   return exitStatus.ok;
 }
@@ -125,14 +128,12 @@ function writeToStream(
 async function transfer(
   response: Response,
   sink: FileSink,
+  progress: Progress,
   context: CommandContext,
   file: string,
 ): Promise<void> {
   const blocks = response.headers.get('tracelake-blocks-known');
-  const progress = new Progress({
-    stream: context.stderr,
-    facts: blocks === null ? '' : `, ${blocks} blocks`,
-  });
+  if (blocks !== null) progress.facts = `, ${blocks} blocks`;
   try {
     for await (const bytes of bodyOf(response, context.signal)) {
       await sink.write(bytes);

@@ -36,7 +36,7 @@ export const replayCommand: Command = {
     const seed = args.integer('shuffle', { min: 0, max: 0xffff_ffff });
     const recording = await readRecording(path.resolve(context.cwd, directory));
     const connection = readConnection(args, context.env);
-    const progress = new Progress({ stream: context.stderr, facts: '' });
+    const progress = new Progress({ stream: context.stderr });
     let requestCount = 0;
     let retryCount = 0;
     for (let round = 0; round < times; round += 1) {

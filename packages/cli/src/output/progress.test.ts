@@ -19,7 +19,8 @@ function collect(isTTY: boolean) {
 test('a terminal sees one line that is rewritten', () => {
   let nowMs = 0;
   const { written, stream } = collect(true);
-  const progress = new Progress({ stream, facts: ', 3 blocks', nowMs: () => nowMs });
+  const progress = new Progress({ stream, nowMs: () => nowMs });
+  progress.facts = ', 3 blocks';
   for (let step = 0; step < 10; step += 1) {
     nowMs += 100;
     progress.add(1024 * 1024);
@@ -33,7 +34,7 @@ test('a terminal sees one line that is rewritten', () => {
 test('a log sees nothing of a short transfer and a line every few seconds of a long one', () => {
   let nowMs = 0;
   const { written, stream } = collect(false);
-  const progress = new Progress({ stream, facts: '', nowMs: () => nowMs });
+  const progress = new Progress({ stream, nowMs: () => nowMs });
   for (let second = 0; second < 4; second += 1) {
     nowMs += 1000;
     progress.add(10);

@@ -2,8 +2,6 @@ import { formatBytes, formatDuration } from './quantity.ts';
 
 export interface ProgressOptions {
   readonly stream: NodeJS.WritableStream & { readonly isTTY?: boolean };
-  /** What else is known from the start, such as the number of blocks. */
-  readonly facts: string;
   readonly nowMs?: () => number;
 }
 
@@ -15,6 +13,8 @@ const plainIntervalMs = 5000;
  * seconds, so that a log of a short transfer holds the result alone.
  */
 export class Progress {
+  /** What else is known, such as the number of blocks; ends each line. */
+  facts = '';
   readonly #options: ProgressOptions;
   readonly #nowMs: () => number;
   readonly #startMs: number;
@@ -30,6 +30,11 @@ export class Progress {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Says on a terminal what is waited for before the first byte. */
+  wait(what: string): void {
+    if (this.#options.stream.isTTY === true) this.#options.stream.write(`\r\x1b[K${what}`);
   }
 
   add(bytes: number): void {
@@ -49,6 +54,6 @@ export class Progress {
   summary(): string {
     const elapsedMs = Math.max(this.#nowMs() - this.#startMs, 1);
     const rate = formatBytes((this.#bytes / elapsedMs) * 1000);
-    return `${formatBytes(this.#bytes)} in ${formatDuration(elapsedMs)} (${rate}/s)${this.#options.facts}`;
+    return `${formatBytes(this.#bytes)} in ${formatDuration(elapsedMs)} (${rate}/s)${this.facts}`;
   }
 }
