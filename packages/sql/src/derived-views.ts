@@ -19,15 +19,24 @@ export interface DerivedParameter {
   readonly optional?: boolean;
 }
 
+/** A derived view as the source of another. */
+export interface DerivedRequest {
+  readonly kind: 'derived';
+  readonly name: string;
+  readonly args: readonly string[];
+}
+
 /** A view that is SQL over other views. */
 export interface DerivedView {
   readonly name: string;
   /** Whether its bare name stands for it without arguments. */
   readonly asTable: boolean;
+  /** Only other views read it. */
+  readonly internal?: boolean;
   readonly parameters: readonly DerivedParameter[];
   readonly columns: readonly SqlColumn[];
-  /** The sources of a call with these arguments, by the name that its SQL knows them by. */
-  sources(args: readonly string[]): Readonly<Record<string, SourceRequest>>;
+  /** What a call with these arguments reads, by the name that its SQL knows it by. */
+  sources(args: readonly string[]): Readonly<Record<string, SourceRequest | DerivedRequest>>;
   /** Its SQL: `tableOf` gives the qualified table of a source. */
   sql(args: readonly string[], tableOf: (source: string) => string): string;
 }
@@ -37,10 +46,16 @@ type Definition = Omit<DerivedView, 'sql'> & {
   readonly file?: (args: readonly string[]) => string;
 };
 
-const THREAD_COLUMNS = `
+const KEYED_SPAN_COLUMNS = columnsFrom(`
   stream_id VARCHAR
   thread_name VARCHAR
-`;
+  name VARCHAR
+  target VARCHAR
+  depth UINTEGER
+  duration BIGINT
+  key BIGINT
+  parent_key BIGINT
+`);
 
 const DEFINITIONS: readonly Definition[] = [
   {
@@ -72,7 +87,9 @@ const DEFINITIONS: readonly Definition[] = [
       { name: 'process_id', rule: 'process' },
       { name: 'types', rule: 'span-types' },
     ],
-    columns: columnsFrom(`${THREAD_COLUMNS.trim()}
+    columns: columnsFrom(`
+      stream_id VARCHAR
+      thread_name VARCHAR
       id BIGINT
       parent BIGINT
       depth UINTEGER
@@ -85,10 +102,14 @@ const DEFINITIONS: readonly Definition[] = [
       filename VARCHAR
       line UINTEGER
     `),
-    sources: ([processId = '', types]) => ({
-      ...(types === 'async' ? {} : { spans: spans(processId) }),
-      ...(types === 'thread' ? {} : { async_events: asyncEvents(processId) }),
-    }),
+    sources: ([processId = '', types]): Record<string, SourceRequest | DerivedRequest> => {
+      if (types === 'thread') return { spans: spans(processId) };
+      if (types === 'async') return { async_spans: derived('async_spans', processId) };
+      return {
+        threads: derived('process_spans', processId, 'thread'),
+        async: derived('process_spans', processId, 'async'),
+      };
+    },
     file: ([, types = 'both']) => `process_spans.${types}`,
   },
   {
@@ -104,7 +125,10 @@ const DEFINITIONS: readonly Definition[] = [
       total_ns BIGINT
       self_ns BIGINT
     `),
-    sources: ([instance = '']) => ({ spans: spans(instance) }),
+    sources: ([instance = '']) => ({
+      keyed_spans: derived('keyed_spans', instance),
+      self_timed_spans: derived('self_timed_spans', instance),
+    }),
   },
   {
     name: 'span_stats',
@@ -122,7 +146,23 @@ const DEFINITIONS: readonly Definition[] = [
       p99_ns BIGINT
       max_ns BIGINT
     `),
+    sources: ([instance = '']) => ({ self_timed_spans: derived('self_timed_spans', instance) }),
+  },
+  {
+    name: 'keyed_spans',
+    asTable: false,
+    internal: true,
+    parameters: [{ name: 'instance', rule: 'stream-or-process' }],
+    columns: KEYED_SPAN_COLUMNS,
     sources: ([instance = '']) => ({ spans: spans(instance) }),
+  },
+  {
+    name: 'self_timed_spans',
+    asTable: false,
+    internal: true,
+    parameters: [{ name: 'instance', rule: 'stream-or-process' }],
+    columns: [...KEYED_SPAN_COLUMNS, { name: 'self_ns', type: 'BIGINT' }],
+    sources: ([instance = '']) => ({ keyed_spans: derived('keyed_spans', instance) }),
   },
   {
     name: 'log_patterns',
@@ -155,6 +195,10 @@ function asyncEvents(instance: string): SourceRequest {
 
 function spans(id: string): SourceRequest {
   return { kind: 'function', name: 'spans', args: [id] };
+}
+
+function derived(name: string, ...args: string[]): DerivedRequest {
+  return { kind: 'derived', name, args };
 }
 
 function filledIn(

@@ -1,7 +1,7 @@
 /** Turns what a statement names into the tables it will read, each source once. */
 
-import { errorMessage, parseUuid } from '@tracelake/domain';
-import type { DerivedParameter, DerivedView } from './derived-views.ts';
+import { ensureExists, errorMessage, parseUuid } from '@tracelake/domain';
+import type { DerivedParameter, DerivedRequest, DerivedView } from './derived-views.ts';
 import type { LakeCatalog } from './lake-catalog.ts';
 import { LAKE_SCHEMA, type SourceRef, type SourceRequest } from './source-ref.ts';
 import { SqlError } from './sql-error.ts';
@@ -45,8 +45,13 @@ export class SourceTables {
   isFunction(name: string): boolean {
     return (
       ['view_instance', 'list_partitions', 'parse_block'].includes(name) ||
-      this.#catalog.derivedViews.has(name)
+      this.#isDerivedFunction(name)
     );
+  }
+
+  #isDerivedFunction(name: string): boolean {
+    const view = this.#catalog.derivedViews.get(name);
+    return view !== undefined && !view.internal;
   }
 
   /** The table that a call of a lake function stands for. */
@@ -81,15 +86,20 @@ export class SourceTables {
   #derivedTable(view: DerivedView, args: readonly string[]): string {
     return this.#once(`derived ${view.name} ${JSON.stringify(args)}`, (table) => {
       const tables = new Map(
-        Object.entries(view.sources(args)).map(([name, source]) => [name, this.#tableOf(source)]),
+        Object.entries(view.sources(args)).map(([name, source]) => [name, this.#sourceOf(source)]),
       );
       const sql = view.sql(args, (source) => {
-        const name = tables.get(source);
-        if (name === undefined) throw new Error(`view ${view.name} declares no source ${source}`);
+        const name = ensureExists(tables.get(source), `source ${source} of view ${view.name}`);
         return `${LAKE_SCHEMA}.${quoteName(name)}`;
       });
       this.derived.push({ table, name: view.name, sql });
     });
+  }
+
+  #sourceOf(source: SourceRequest | DerivedRequest): string {
+    if (source.kind !== 'derived') return this.#tableOf(source);
+    const view = this.#catalog.derivedViews.get(source.name);
+    return this.#derivedTable(ensureExists(view, `view ${source.name}`), source.args);
   }
 
   #tableOf(source: SourceRequest): string {

@@ -1,5 +1,5 @@
 import { ALLOWED_FUNCTIONS, ALLOWED_TABLE_FUNCTIONS } from './allowed-functions.ts';
-import { LAKE_MACRO_NAMES } from './lake-macros.ts';
+import { LAKE_MACRO_NAMES, LAKE_TABLE_MACRO_NAMES } from './lake-macros.ts';
 import { isSerialisedObject, type SerialisedObject } from './serialised-statement.ts';
 import { LAKE_SCHEMA } from './source-ref.ts';
 import type { SourceTables } from './source-table.ts';
@@ -186,12 +186,13 @@ export class StatementRewriter {
       throw unsupported('TABLE_FUNCTION', value);
     const name = String(call.function_name);
     if (isQualified(call) || !this.#tables.isFunction(lowerAscii(name))) {
-      if (isQualified(call) || !ALLOWED_TABLE_FUNCTIONS.has(lowerAscii(name)))
+      if (isQualified(call) || !isTableFunction(lowerAscii(name)))
         throw refused('sql.function-refused', `${name} is no function of the lake's tables`, value);
       const { function: _call, ...rest } = withoutType(value);
       return {
         ...this.#members(rest, scope),
         type: 'TABLE_FUNCTION',
+        alias: aliasOf(value, name),
         function: this.#members(call, scope),
       };
     }
@@ -232,11 +233,14 @@ function literalArguments(name: string, call: SerialisedObject): string[] {
   });
 }
 
+function isTableFunction(name: string): boolean {
+  return ALLOWED_TABLE_FUNCTIONS.has(name) || LAKE_TABLE_MACRO_NAMES.has(name);
+}
+
 function checkFunction(value: SerialisedObject): void {
   const name = String(value.function_name);
   const lower = lowerAscii(name);
-  if (!isQualified(value) && (ALLOWED_FUNCTIONS.has(lower) || LAKE_MACRO_NAMES.includes(lower)))
-    return;
+  if (!isQualified(value) && (ALLOWED_FUNCTIONS.has(lower) || LAKE_MACRO_NAMES.has(lower))) return;
   throw refused('sql.function-refused', `function ${name} is refused or unknown`, value);
 }
 

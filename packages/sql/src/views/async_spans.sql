@@ -1,25 +1,31 @@
--- Begin and end events paired by span id. A span whose end never came, or came with another clock before its
--- begin, is open: it has no end and no duration. The first of repeated events of a kind counts.
+-- Begin and end events paired by span id; an id used again pairs first with first. A span without an end
+-- event is open: it has neither end nor duration. An end before its begin (two cores' clocks) closes the
+-- span at its begin.
 SELECT
-  span_id,
-  arg_min(parent_span_id, time) FILTER (event_type = 'begin') AS parent_span_id,
-  arg_min(depth, time) FILTER (event_type = 'begin') AS depth,
-  arg_min(hash, time) FILTER (event_type = 'begin') AS hash,
-  min(time) FILTER (event_type = 'begin') AS "begin",
-  CASE WHEN min(time) FILTER (event_type = 'end') >= min(time) FILTER (event_type = 'begin')
-    THEN min(time) FILTER (event_type = 'end') END AS "end",
-  epoch_ns(CASE WHEN min(time) FILTER (event_type = 'end') >= min(time) FILTER (event_type = 'begin')
-    THEN min(time) FILTER (event_type = 'end') END)
-    - epoch_ns(min(time) FILTER (event_type = 'begin')) AS duration,
-  coalesce(
-    min(time) FILTER (event_type = 'end') < min(time) FILTER (event_type = 'begin'), true
-  ) AS open,
-  arg_min(name, time) FILTER (event_type = 'begin') AS name,
-  arg_min(target, time) FILTER (event_type = 'begin') AS target,
-  arg_min(filename, time) FILTER (event_type = 'begin') AS filename,
-  arg_min(line, time) FILTER (event_type = 'begin') AS line,
-  arg_min(thread_id, time) FILTER (event_type = 'begin') AS begin_thread_id,
-  arg_min(thread_id, time) FILTER (event_type = 'end') AS end_thread_id
-FROM {{async_events}}
-GROUP BY span_id
-HAVING count(*) FILTER (event_type = 'begin') > 0
+  begins.span_id,
+  begins.parent_span_id,
+  begins.depth,
+  begins.hash,
+  begins.time AS "begin",
+  CASE WHEN ends.time IS NOT NULL THEN greatest(ends.time, begins.time) END AS "end",
+  CASE WHEN ends.time IS NOT NULL THEN greatest(epoch_ns(ends.time) - epoch_ns(begins.time), 0) END
+    AS duration,
+  ends.time IS NULL AS open,
+  begins.name,
+  begins.target,
+  begins.filename,
+  begins.line,
+  begins.thread_id AS begin_thread_id,
+  ends.thread_id AS end_thread_id
+FROM (
+  SELECT *, row_number() OVER (PARTITION BY span_id ORDER BY time, thread_id, block_id) AS use
+  FROM {{async_events}}
+  WHERE event_type = 'begin'
+) AS begins
+LEFT JOIN (
+  SELECT span_id, time, thread_id,
+    row_number() OVER (PARTITION BY span_id ORDER BY time, thread_id, block_id) AS use
+  FROM {{async_events}}
+  WHERE event_type = 'end'
+) AS ends
+ON ends.span_id = begins.span_id AND ends.use = begins.use
