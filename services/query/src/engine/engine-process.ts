@@ -1,0 +1,259 @@
+/** The parent's side of one child process: one statement, then it ends. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, rm } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { EngineError, type EngineErrorCode } from './engine-error.ts';
+import {
+  type ChildMessage,
+  type EngineSettings,
+  encodeParentMessage,
+  type ParentMessage,
+  parseChildMessage,
+  type RunRequest,
+  type RunSummary,
+  type StatementSources,
+} from './protocol.ts';
+
+export interface EngineProcessOptions {
+  readonly settings: EngineSettings;
+  /** UTF-8 bytes of a statement, looked at before anything parses it. */
+  readonly sqlBytesMax: number;
+  readonly analyseTimeMs: number;
+  /** Time for the process to load DuckDB. */
+  readonly startTimeMs: number;
+}
+
+export interface RunningQuery {
+  /** Ends after the last byte, or fails after the last byte that came. */
+  readonly body: Readable;
+  /** Settles when the statement has ended; need not be waited for. */
+  readonly done: Promise<RunSummary>;
+}
+
+const ENGINE_MAIN = fileURLToPath(new URL('./engine-main.ts', import.meta.url));
+const BODY_FD = 4;
+
+/** JavaScript's own heap in a child; DuckDB's memory is beside it. */
+const HEAP_MB = 512;
+
+/** What the child gets beyond a limit of time that it keeps itself. */
+const GRACE_MS = 3000;
+
+/** How much of a child's last words is kept. */
+const STDERR_CHARS_MAX = 2000;
+
+/** Made by {@link EnginePool}. Ownership: whoever acquires one ends it with `kill`, always. */
+export class EngineProcess {
+  readonly #options: EngineProcessOptions;
+  readonly #child: ChildProcess;
+  readonly #body: Socket;
+  readonly #exited: Promise<void>;
+  /** Why it was ended from here, where it cannot say itself. */
+  #verdict: EngineError | undefined;
+  #stderr = '';
+  #received: ChildMessage[] = [];
+  #wake: () => void = () => undefined;
+  #isOver = false;
+
+  private constructor(options: EngineProcessOptions, child: ChildProcess) {
+    this.#options = options;
+    this.#child = child;
+    this.#body = child.stdio[BODY_FD] as Socket;
+    this.#body.on('error', () => undefined);
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-STDERR_CHARS_MAX);
+    });
+    child.on('message', (message) => this.#receive(message));
+    this.#exited = new Promise((resolve) => {
+      const over = () => {
+        this.#isOver = true;
+        this.#wake();
+        resolve(
+          rm(options.settings.tempDir, { recursive: true, force: true }).catch(() => undefined),
+        );
+      };
+      // `close` comes after the last message has been delivered; a child that never began has no `close`.
+      child.once('close', over);
+      child.once('error', over);
+    });
+  }
+
+  /** Resolves once DuckDB is loaded. Errors: `query.engine-died`. */
+  static async start(options: EngineProcessOptions): Promise<EngineProcess> {
+    await mkdir(options.settings.tempDir, { recursive: true });
+    const [command, args] = withDataLimit(options.settings.processBytesMax, process.execPath, [
+      `--max-old-space-size=${HEAP_MB}`,
+      '--expose-gc',
+      ENGINE_MAIN,
+      JSON.stringify(options.settings),
+    ]);
+    const child = spawn(command, args, {
+      // Nothing of the service's environment: no credentials, no proxies.
+      env: {},
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe'],
+    });
+    const engine = new EngineProcess(options, child);
+    try {
+      await engine.#expect('ready', options.startTimeMs);
+      return engine;
+    } catch (error) {
+      await engine.kill();
+      throw error;
+    }
+  }
+
+  get isAlive(): boolean {
+    return !this.#isOver;
+  }
+
+  /**
+   * Parses and checks a statement and says what it reads.
+   *
+   * Errors: any `query.…` code; the process then serves no more and must be ended.
+   */
+  async analyse(sql: string): Promise<StatementSources> {
+    const sizeBytes = Buffer.byteLength(sql);
+    if (sizeBytes > this.#options.sqlBytesMax) {
+      throw new EngineError(
+        'query.statement-too-large',
+        `the statement has ${sizeBytes} bytes, ${this.#options.sqlBytesMax} are allowed`,
+      );
+    }
+    this.#send({ kind: 'analyse', sql });
+    const { explain, sources } = await this.#expect('sources', this.#options.analyseTimeMs);
+    return { explain, sources };
+  }
+
+  /**
+   * Runs what was analysed. Resolves when the first rows are there, so that every error until then is
+   * thrown from here; a later one is thrown by `body` and by `done`.
+   */
+  async run(request: RunRequest): Promise<RunningQuery> {
+    this.#send({ kind: 'run', request });
+    await this.#expect('started', request.limits.timeMs + GRACE_MS);
+    const done = this.#finish(request.limits.timeMs + GRACE_MS);
+    // Whoever reads the body meets the same error there.
+    done.catch(() => undefined);
+    return { body: Readable.from(this.#bytes(done), { objectMode: false }), done };
+  }
+
+  /** Ends the process at once and waits until it is gone, with its temporary files. */
+  async kill(): Promise<void> {
+    this.#verdict ??= new EngineError('query.cancelled', 'the query was given up');
+    this.#child.kill('SIGKILL');
+    await this.#exited;
+    this.#body.destroy();
+  }
+
+  async *#bytes(done: Promise<RunSummary>): AsyncGenerator<Uint8Array, void, void> {
+    for await (const chunk of this.#body) yield chunk as Uint8Array;
+    await done;
+  }
+
+  /** Waits for the end of the answer: a child that neither works nor is waited on by its reader is stuck. */
+  async #finish(silenceMsMax: number): Promise<RunSummary> {
+    let bytesRead = -1;
+    for (;;) {
+      try {
+        const { rows, bytes } = await this.#expect('done', silenceMsMax);
+        return { rows, bytes };
+      } catch (error) {
+        if (!(error instanceof SilentError)) throw error;
+        // Bytes that wait for the reader, or that it has taken meanwhile, are not the child's fault.
+        const waitsForReader = this.#body.readableLength > 0;
+        if (!waitsForReader && this.#body.bytesRead === bytesRead) throw this.#overrun();
+        bytesRead = this.#body.bytesRead;
+      }
+    }
+  }
+
+  #receive(message: unknown): void {
+    try {
+      this.#received.push(parseChildMessage(message));
+    } catch (error) {
+      this.#verdict ??= error as EngineError;
+      this.#child.kill('SIGKILL');
+    }
+    this.#wake();
+  }
+
+  #send(message: ParentMessage): void {
+    // A child that has died is met where its answer is awaited.
+    if (this.#child.connected)
+      this.#child.send(encodeParentMessage(message) as object, () => undefined);
+  }
+
+  async #expect<K extends ChildMessage['kind']>(
+    kind: K,
+    timeMs: number,
+  ): Promise<Extract<ChildMessage, { kind: K }>> {
+    const message = await this.#next(timeMs, kind);
+    if (message.kind === 'error')
+      throw this.#verdict ?? new EngineError(message.code, message.message);
+    if (message.kind === kind) return message as Extract<ChildMessage, { kind: K }>;
+    throw new EngineError(
+      'query.engine-failed',
+      `the query process said ${message.kind}, not ${kind}`,
+    );
+  }
+
+  async #next(timeMs: number, kind: ChildMessage['kind']): Promise<ChildMessage> {
+    const deadlineMs = performance.now() + timeMs;
+    for (;;) {
+      const message = this.#received.shift();
+      if (message !== undefined) return message;
+      if (this.#isOver) throw this.#died();
+      const leftMs = deadlineMs - performance.now();
+      if (leftMs <= 0) throw kind === 'done' ? new SilentError() : this.#overrun();
+      await this.#woken(leftMs);
+    }
+  }
+
+  async #woken(timeMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, timeMs);
+    this.#wake = resolve;
+    await promise;
+    clearTimeout(timer);
+  }
+
+  #overrun(): EngineError {
+    this.#verdict ??= new EngineError('query.time-limit', 'the query took too long and was ended');
+    this.#child.kill('SIGKILL');
+    return this.#verdict;
+  }
+
+  #died(): EngineError {
+    if (this.#verdict !== undefined) return this.#verdict;
+    const { exitCode, signalCode } = this.#child;
+    const { code, message } = causeOfDeath(this.#stderr);
+    const details = { exitCode, signalCode, stderr: this.#stderr.slice(-500) };
+    return new EngineError(code, message, { details });
+  }
+}
+
+/** Nothing was heard in time, which may be the reader's doing. */
+class SilentError extends Error {}
+
+function causeOfDeath(stderr: string): { code: EngineErrorCode; message: string } {
+  if (/heap out of memory|bad_alloc|Out of memory|allocation failed/i.test(stderr)) {
+    return { code: 'query.memory-limit', message: 'the query took all memory that it may have' };
+  }
+  return {
+    code: 'query.engine-died',
+    message: 'the statement brought its query process down; no other query is touched',
+  };
+}
+
+/**
+ * Where the system counts it (Linux), a limit on the data that a process may map: an allocation beyond it
+ * fails inside DuckDB, as a clear error, however fast it comes.
+ */
+function withDataLimit(bytesMax: number, command: string, args: string[]): [string, string[]] {
+  if (process.platform !== 'linux') return [command, args];
+  const kib = Math.floor(bytesMax / 1024);
+  return ['/bin/sh', ['-c', `ulimit -d ${kib} && exec "$0" "$@"`, command, ...args]];
+}

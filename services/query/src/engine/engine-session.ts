@@ -1,0 +1,130 @@
+/**
+ * The life of one statement inside a child: a DuckDB instance of its own, which is locked down before
+ * anything of a stranger's is bound or run.
+ */
+
+import {
+  type DuckDBConnection,
+  DuckDBInstance,
+  type DuckDBPreparedStatement,
+  type DuckDBResult,
+  StatementType,
+} from '@duckdb/node-api';
+import { ensureExists } from '@tracelake/domain';
+import { lakeMacros } from '@tracelake/sql';
+import { EngineError } from './engine-error.ts';
+import { createTableSql, quoteText } from './lake-tables.ts';
+import type { EngineSettings, QueryParameter, RunRequest, StatementSources } from './protocol.ts';
+import { type ReadStatement, readStatement } from './statement-reading.ts';
+
+export class EngineSession {
+  readonly #connection: DuckDBConnection;
+  #statement: ReadStatement | undefined;
+
+  private constructor(connection: DuckDBConnection) {
+    this.#connection = connection;
+  }
+
+  static async open(settings: EngineSettings): Promise<EngineSession> {
+    const instance = await DuckDBInstance.create(':memory:', {
+      threads: String(settings.threads),
+      memory_limit: `${Math.floor(settings.memoryBytes / 1024)}KiB`,
+      temp_directory: settings.tempDir,
+      max_temp_directory_size: `${Math.floor(settings.tempBytesMax / 1024)}KiB`,
+      max_expression_depth: String(settings.expressionDepthMax),
+      // Files are read once: a cache of their bytes would only fill the memory.
+      enable_external_file_cache: 'false',
+      autoinstall_known_extensions: 'false',
+      autoload_known_extensions: 'false',
+      allow_community_extensions: 'false',
+      allow_persistent_secrets: 'false',
+    });
+    const connection = await instance.connect();
+    await connection.run("SET TimeZone = 'UTC'");
+    await connection.run('CREATE SCHEMA lake');
+    for (const macro of lakeMacros()) await connection.run(macro);
+    return new EngineSession(connection);
+  }
+
+  async analyse(sql: string): Promise<StatementSources> {
+    this.#statement = await readStatement(sql, (query, text) => this.#ask(query, text));
+    const { explain, sources } = this.#statement;
+    return { explain, sources };
+  }
+
+  /** Defines the tables, locks the instance and starts the statement that was analysed. */
+  async start(request: RunRequest): Promise<DuckDBResult> {
+    const { sql, explain, derived } = ensureExists(this.#statement, 'analysed statement');
+    if (explain) throw new EngineError('query.engine-failed', 'an explained statement is not run');
+    for (const table of [...request.tables, ...derived]) {
+      await this.#connection.run(createTableSql(table, request.range));
+    }
+    await this.#lock(request.tables.flatMap((table) => ('files' in table ? table.files : [])));
+    const extracted = await this.#connection.extractStatements(sql);
+    if (extracted.count !== 1) {
+      throw new EngineError('query.several-statements', 'one statement at a time');
+    }
+    const prepared = await extracted.prepare(0);
+    if (prepared.statementType !== StatementType.SELECT) {
+      throw new EngineError('query.not-a-select', 'only SELECT is allowed');
+    }
+    bindParameters(prepared, request.params);
+    return await prepared.stream();
+  }
+
+  interrupt(): void {
+    this.#connection.interrupt();
+  }
+
+  /** From here on no setting changes and no file opens but those of the statement's own tables. */
+  async #lock(files: readonly string[]): Promise<void> {
+    const run = (sql: string) => this.#connection.run(sql);
+    await run(`SET allowed_paths = [${files.map(quoteText).join(', ')}]`);
+    await run('SET enable_external_access = false');
+    await run('SET lock_configuration = true');
+  }
+
+  async #ask(sql: string, parameter: string): Promise<string> {
+    const reader = await this.#connection.runAndReadAll(sql, [parameter]);
+    return String(reader.getRows()[0]?.[0]);
+  }
+}
+
+function bindParameters(
+  prepared: DuckDBPreparedStatement,
+  params: readonly QueryParameter[],
+): void {
+  if (prepared.parameterCount !== params.length) {
+    throw new EngineError(
+      'query.bad-parameter',
+      `the statement has ${prepared.parameterCount} parameters, ${params.length} were given`,
+    );
+  }
+  params.forEach((_value, index) => {
+    const name = prepared.parameterName(index + 1);
+    const position = Number(name);
+    if (!Number.isInteger(position) || position < 1 || position > params.length) {
+      throw new EngineError('query.bad-parameter', `parameters are $1, $2, …, not $${name}`);
+    }
+  });
+  params.forEach((value, index) => {
+    bindParameter(prepared, index + 1, value);
+  });
+}
+
+function bindParameter(
+  prepared: DuckDBPreparedStatement,
+  position: number,
+  value: QueryParameter,
+): void {
+  if (value === null) prepared.bindNull(position);
+  else if (typeof value === 'string') prepared.bindVarchar(position, value);
+  else if (typeof value === 'boolean') prepared.bindBoolean(position, value);
+  else if (typeof value === 'number' && !Number.isSafeInteger(value)) {
+    prepared.bindDouble(position, value);
+  } else {
+    const integer = BigInt(value);
+    if (BigInt.asIntN(64, integer) === integer) prepared.bindBigInt(position, integer);
+    else prepared.bindHugeInt(position, integer);
+  }
+}
