@@ -209,8 +209,11 @@ test('operations routes list and build partitions and name what they refuse', as
   for (const request of fixture.requests) await lab.lake.ingest(request);
   const [streamId] = fixture.expectedThreadSpanStreams();
   const url = `${service.url}/v1/materialize/thread_spans/${streamId}`;
-  const first = await (await fetch(url, { method: 'POST' })).json();
-  assert.equal((first as { decision: string }).decision, 'written');
+  const misshapen = await fetch(`${url}?workers=0`, { method: 'POST' });
+  assert.equal(misshapen.status, 400);
+  assert.match(((await misshapen.json()) as { detail: string }).detail, /workers/);
+  const shaped = await fetch(`${url}?workers=2&channel_depth=1`, { method: 'POST' });
+  assert.equal(((await shaped.json()) as { decision: string }).decision, 'written');
   const { decision, built } = (await (await fetch(url, { method: 'POST' })).json()) as {
     decision: string;
     built: number;

@@ -39,7 +39,11 @@ export class InstanceBuilder implements InstanceBuilds {
    */
   async build(request: BuildRequest, callerSignal: AbortSignal): Promise<BuildReport> {
     const { registry, metrics, settings } = this.#deps;
-    const { viewSet } = request;
+    const { viewSet, pipeline } = request;
+    if (pipeline !== undefined) {
+      const own = new InstanceBuilder({ ...this.#deps, settings: { ...settings, ...pipeline } });
+      return own.build({ viewSet, instance: request.instance }, callerSignal);
+    }
     const view = registry.get(viewSet);
     const instance = registry.checkInstance(viewSet, request.instance);
     const signal = AbortSignal.any([callerSignal, AbortSignal.timeout(settings.buildTimeoutMs)]);

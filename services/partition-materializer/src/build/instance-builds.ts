@@ -1,9 +1,12 @@
+import type { BuildSettings } from './build-dependencies.ts';
 import type { BuildReport } from './build-report.ts';
 
 /** A view instance to bring up to date. */
 export interface BuildRequest {
   readonly viewSet: string;
   readonly instance: string;
+  /** Another shape of the pipeline than the service's, for this build alone. */
+  readonly pipeline?: Partial<Pick<BuildSettings, 'workers' | 'channelDepth'>>;
 }
 
 /** What consumers and routes need of the builder. */

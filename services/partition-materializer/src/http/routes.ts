@@ -5,7 +5,8 @@ import { schemaHashOf, type ViewRegistry } from '@tracelake/lakehouse';
 import type { PartitionCatalog } from '@tracelake/storage';
 import type { FastifyInstance } from 'fastify';
 import type { BuildReport } from '../build/build-report.ts';
-import type { InstanceBuilds } from '../build/instance-builds.ts';
+import type { BuildRequest, InstanceBuilds } from '../build/instance-builds.ts';
+import { MaterializerError } from '../materializer-error.ts';
 
 export interface RoutesOptions {
   readonly registry: ViewRegistry;
@@ -22,7 +23,7 @@ export function registerRoutes(app: FastifyInstance, options: RoutesOptions): vo
   app.get<{ Params: InstanceParams }>('/v1/partitions/:view/:instance', (request) =>
     listPartitions(request.params, options),
   );
-  app.post<{ Params: InstanceParams }>(
+  app.post<{ Params: InstanceParams; Querystring: PipelineQuery }>(
     '/v1/materialize/:view/:instance',
     async (request, reply) => {
       const { view, instance } = request.params;
@@ -32,12 +33,45 @@ export function registerRoutes(app: FastifyInstance, options: RoutesOptions): vo
       // The socket outlives the request when the connection is kept.
       socket.once('close', onClose);
       try {
-        const report = await options.builds.build({ viewSet: view, instance }, gone.signal);
+        const pipeline = parsePipeline(request.query);
+        const report = await options.builds.build(
+          { viewSet: view, instance, ...(pipeline === undefined ? {} : { pipeline }) },
+          gone.signal,
+        );
         return reply.send(materializeAnswer(report));
       } finally {
         socket.off('close', onClose);
       }
     },
+  );
+}
+
+interface PipelineQuery {
+  readonly workers?: unknown;
+  readonly channel_depth?: unknown;
+}
+
+const PIPELINE_MAX = 1024;
+
+/** `?workers=&channel_depth=`: a shape of the pipeline for this build alone; undefined when neither is given. */
+function parsePipeline(query: PipelineQuery): BuildRequest['pipeline'] {
+  const workers = parseCount('workers', query.workers);
+  const channelDepth = parseCount('channel_depth', query.channel_depth);
+  if (workers === undefined && channelDepth === undefined) return undefined;
+  return {
+    ...(workers === undefined ? {} : { workers }),
+    ...(channelDepth === undefined ? {} : { channelDepth }),
+  };
+}
+
+function parseCount(parameter: string, value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  const count = typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : 0;
+  if (count >= 1 && count <= PIPELINE_MAX) return count;
+  throw new MaterializerError(
+    'materializer.bad-request',
+    `${parameter} must be a whole number from 1 to ${PIPELINE_MAX}`,
+    { details: { parameter } },
   );
 }
 
