@@ -9,6 +9,7 @@ import { findExposureProblem } from './bind-rule.ts';
 import { createClientErrorHandler, OpenReplies } from './client-error.ts';
 import { registerHttpMetrics } from './http-metrics.ts';
 import { InFlightTracker } from './in-flight-tracker.ts';
+import { lingerBeforeClose } from './lingering-close.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
 import { registerOperationRoutes } from './operation-routes.ts';
@@ -160,8 +161,11 @@ function registerApiKeyCheck(app: FastifyInstance, apiKeys: readonly ApiKey[]): 
 
 function registerConnectionRules(app: FastifyInstance, readiness: Readiness): void {
   app.addHook('onSend', async (request, reply) => {
+    if (readiness.isDraining) reply.header('connection', 'close');
+    if (!hasUnreadBody(request)) return;
     // A body nobody reads would have to be received and thrown away before the next request.
-    if (readiness.isDraining || hasUnreadBody(request)) reply.header('connection', 'close');
+    reply.header('connection', 'close');
+    lingerBeforeClose(request.raw);
   });
 }
 
