@@ -83,11 +83,16 @@ export function readTexts(reader: CborReader): string[] {
  */
 const PROPERTY_NAME_CHARACTERS_MAX = 16_000;
 
+/** Clients have dozens; whoever keeps them has a limit of its own, far below. */
+const PROPERTIES_MAX = 1 << 16;
+
 /** Reads a map of text to text; of a key that is there twice the last value counts. */
 export function readProperties(reader: CborReader): Record<string, string> {
   const entries = new Map<string, string>();
   const declared = reader.readMapHead();
   for (let index = 0; reader.hasNext(declared, index); index += 1) {
+    if (index === PROPERTIES_MAX)
+      reader.fail('transit.bad-field', `there are more than ${PROPERTIES_MAX}`);
     const key = readText(reader);
     reader.enter(key);
     if (key.length > PROPERTY_NAME_CHARACTERS_MAX)

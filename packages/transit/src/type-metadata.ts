@@ -3,7 +3,7 @@ import type { UserDefinedType, UserDefinedTypeMember } from '@tracelake/domain';
 import { CborReader } from './cbor-reader.ts';
 import { readArray, readRecord } from './cbor-record.ts';
 import { CborWriter } from './cbor-writer.ts';
-import { checkTypeNesting } from './type-nesting.ts';
+import { checkTypeNesting, FLAT_MEMBERS_MAX, TYPES_MAX } from './type-nesting.ts';
 
 const rawText = (reader: CborReader): string => reader.readText();
 const rawUint = (reader: CborReader): number => reader.readSafeUint();
@@ -26,11 +26,24 @@ function readMember(reader: CborReader): UserDefinedTypeMember {
   };
 }
 
+/** Fails at the first item too many, before a million of them are held. */
+function atMost<Item>(
+  limit: number,
+  readItem: (reader: CborReader) => Item,
+): (reader: CborReader) => Item {
+  let count = 0;
+  return (reader) => {
+    count += 1;
+    if (count > limit) reader.fail('transit.bad-metadata', `there are more than ${limit}`);
+    return readItem(reader);
+  };
+}
+
 function readType(reader: CborReader): UserDefinedType {
   const type = readRecord(reader, {
     name: rawText,
     size: rawUint,
-    members: (memberReader) => readArray(memberReader, readMember),
+    members: (memberReader) => readArray(memberReader, atMost(FLAT_MEMBERS_MAX, readMember)),
     is_reference: rawBool,
   });
   return {
@@ -43,7 +56,7 @@ function readType(reader: CborReader): UserDefinedType {
 
 /** Reads an array of types and refuses one whose types contain themselves. */
 export function readUserDefinedTypes(reader: CborReader): UserDefinedType[] {
-  const types = readArray(reader, readType);
+  const types = readArray(reader, atMost(TYPES_MAX, readType));
   checkTypeNesting(types, reader.field);
   return types;
 }

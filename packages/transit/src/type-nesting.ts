@@ -7,10 +7,10 @@ import { isScalarTypeName } from './scalar-type.ts';
 import { TransitDecodeError } from './transit-decode-error.ts';
 
 /** A record names its type in one byte; the rest can only be nested. */
-const TYPES_MAX = 1024;
+export const TYPES_MAX = 1024;
 const NESTING_MAX = 32;
 /** Members of a type once all nested ones are written out; the largest real type has about a dozen. */
-const FLAT_MEMBERS_MAX = 4096;
+export const FLAT_MEMBERS_MAX = 4096;
 
 /** Finds types by name; of several with one name the first counts, as in the reference. */
 export function typesByName(
