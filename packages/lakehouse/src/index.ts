@@ -33,6 +33,7 @@ export {
   schemaHashOf,
   sourceHashOf,
 } from './source-hash.ts';
+export { compareSpanScopes } from './span-scope-order.ts';
 export { compareInsertOrder, compareStreamOrder, groupChains } from './stream-order.ts';
 export { threadDisplayName } from './thread-name.ts';
 export type {

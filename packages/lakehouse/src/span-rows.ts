@@ -7,6 +7,7 @@ import { assert, TextDictionary } from '@tracelake/domain';
 import type { SpanScope } from '@tracelake/transit';
 import type { Column, ColumnDefinition, RowColumns } from './row-columns.ts';
 import { canonicalDictionaries, reorderRows, sortedOrder } from './row-order.ts';
+import { compareSpanScopes } from './span-scope-order.ts';
 import { clampToInt64 } from './tick-conversion.ts';
 
 export const SPAN_COLUMNS: readonly ColumnDefinition[] = [
@@ -124,24 +125,10 @@ function gather<Values extends BigInt64Array | Uint32Array>(
 
 /** The place of each row's scope among all, by its texts and line. */
 function ranksOf(codes: Uint32Array, scopes: readonly SpanScope[]): Uint32Array {
-  const sorted = [...scopes.keys()].sort((a, b) => compareScopes(scopes[a], scopes[b]));
+  const sorted = [...scopes.keys()].sort((a, b) => compareSpanScopes(scopes[a], scopes[b]));
   const rankOf = new Uint32Array(scopes.length);
   for (const [rank, code] of sorted.entries()) rankOf[code] = rank;
   return codes.map((code) => rankOf[code] ?? 0);
-}
-
-function compareScopes(a: SpanScope | undefined, b: SpanScope | undefined): number {
-  if (a === undefined || b === undefined) return 0;
-  return (
-    compare(a.name, b.name) ||
-    compare(a.target, b.target) ||
-    compare(a.filename, b.filename) ||
-    compare(a.line, b.line)
-  );
-}
-
-function compare<T extends string | number>(a: T, b: T): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function scopeNumbers(

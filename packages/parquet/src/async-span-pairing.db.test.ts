@@ -112,8 +112,8 @@ async function readSpans(
       spans.push({
         begin: Number((batch.begin[i] ?? 0n) - BASE_NS),
         end: Number((batch.end[i] ?? 0n) - BASE_NS),
-        id: Number(batch.spanId[i]),
-        parent: Number(batch.parentSpanId[i]),
+        id: Number(batch.id[i]),
+        parent: Number(batch.parent[i]),
         depth: batch.depth[i] ?? -1,
         open: batch.open[i] === 1,
         name: batch.scopes[batch.scope[i] ?? -1]?.name ?? '',

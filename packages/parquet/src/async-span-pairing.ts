@@ -9,34 +9,14 @@
  */
 
 import {
-  type ColumnChunk,
   type ParquetReader,
   type QueryOptions,
   sqlString,
   sqlTimestamp,
 } from './parquet-reading.ts';
-import { ScopeDictionary, type ScopeText } from './scope-dictionary.ts';
+import { ScopeDictionary } from './scope-dictionary.ts';
+import { type SpanBatch, spanBatchOf } from './span-batch.ts';
 import type { NsRange } from './thread-span-reading.ts';
-
-/** Up to 2,048 spans in columns. */
-export interface AsyncSpanBatch {
-  readonly rowCount: number;
-  readonly spanId: BigInt64Array;
-  /** 0 where the client sent no parent. */
-  readonly parentSpanId: BigInt64Array;
-  readonly depth: Uint32Array;
-  /** Unix nanoseconds, and `end` likewise; an end is never before its begin. */
-  readonly begin: BigInt64Array;
-  readonly end: BigInt64Array;
-  /** Index into `scopes`. */
-  readonly scope: Uint32Array;
-  /** 1 where there is no end event. */
-  readonly open: Uint8Array;
-  /** The same array for every batch. */
-  readonly scopes: readonly ScopeText[];
-  /** What keeps the arrays alive; hold the batch while they are in use. */
-  readonly retained: unknown;
-}
 
 export interface PairingRequest extends QueryOptions {
   readonly reader: ParquetReader;
@@ -50,7 +30,7 @@ export interface PairingRequest extends QueryOptions {
 export interface PairedAsyncSpans {
   /** End events whose begin is in none of the files. */
   readonly endsWithoutBegin: number;
-  readonly batches: AsyncGenerator<AsyncSpanBatch, void, void>;
+  readonly batches: AsyncGenerator<SpanBatch, void, void>;
 }
 
 /** Pairs and yields the spans that overlap the range. Errors: those of `ParquetReader.chunks`. */
@@ -65,34 +45,19 @@ export async function pairAsyncSpans(request: PairingRequest): Promise<PairedAsy
   };
 }
 
-async function* noBatches(): AsyncGenerator<AsyncSpanBatch, void, void> {}
+async function* noBatches(): AsyncGenerator<SpanBatch, void, void> {}
 
 async function* pairedBatches(
   request: PairingRequest,
   files: string,
   idsAreUnique: boolean,
-): AsyncGenerator<AsyncSpanBatch, void, void> {
+): AsyncGenerator<SpanBatch, void, void> {
   const { reader } = request;
   const begins = `${files} WHERE event_type = 'begin' AND time <= ${sqlTimestamp(request.range.endNs)}`;
   const dictionary = await ScopeDictionary.collect(reader, begins, request);
   if (dictionary.scopes.length === 0) return;
   const sql = pairingSql(request, files, dictionary.keyColumn, idsAreUnique);
-  for await (const chunk of reader.chunks(sql, request)) yield batchOf(chunk, dictionary);
-}
-
-function batchOf(chunk: ColumnChunk, dictionary: ScopeDictionary): AsyncSpanBatch {
-  return {
-    rowCount: chunk.rowCount,
-    spanId: chunk.int64(0),
-    parentSpanId: chunk.int64(1),
-    depth: chunk.uint32(2),
-    begin: chunk.int64(3),
-    end: chunk.int64(4),
-    scope: dictionary.codesOf(chunk, 5),
-    open: chunk.bool(6),
-    scopes: dictionary.scopes,
-    retained: chunk,
-  };
+  for await (const chunk of reader.chunks(sql, request)) yield spanBatchOf(chunk, dictionary);
 }
 
 /** How many ids have more than one begin or end, and how many ends have no begin. */

@@ -1,5 +1,4 @@
 export {
-  type AsyncSpanBatch,
   type PairedAsyncSpans,
   type PairingRequest,
   pairAsyncSpans,

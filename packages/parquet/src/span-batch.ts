@@ -1,24 +1,43 @@
-/** Spans of a thread in columns, and their order over all files of the thread, which is that of each file. */
+/** Spans in columns, and the order of a thread's spans over all of its files, which is that of each file. */
 
-import type { ScopeText } from './scope-dictionary.ts';
+import { compareSpanScopes } from '@tracelake/lakehouse';
+import type { ColumnChunk } from './parquet-reading.ts';
+import type { ScopeDictionary, ScopeText } from './scope-dictionary.ts';
 
 /** Up to 2,048 spans in columns. */
 export interface SpanBatch {
   readonly rowCount: number;
   readonly id: BigInt64Array;
+  /** Of an async span 0 where the client sent none. */
   readonly parent: BigInt64Array;
   readonly depth: Uint32Array;
-  /** Unix nanoseconds, and `end` likewise. */
+  /** Unix nanoseconds, and `end` likewise; an async span's end is never before its begin. */
   readonly begin: BigInt64Array;
   readonly end: BigInt64Array;
   /** Index into `scopes`. */
   readonly scope: Uint32Array;
   /** 1 where the span never ended in the recording. */
   readonly open: Uint8Array;
-  /** The same array for every batch of a file. */
+  /** The same array for every batch of a query. */
   readonly scopes: readonly ScopeText[];
   /** What keeps the arrays alive; hold the batch while they are in use. */
   readonly retained: unknown;
+}
+
+/** Of a result with the columns id, parent, depth, begin, end, the scope's number and open. */
+export function spanBatchOf(chunk: ColumnChunk, dictionary: ScopeDictionary): SpanBatch {
+  return {
+    rowCount: chunk.rowCount,
+    id: chunk.int64(0),
+    parent: chunk.int64(1),
+    depth: chunk.uint32(2),
+    begin: chunk.int64(3),
+    end: chunk.int64(4),
+    scope: dictionary.codesOf(chunk, 5),
+    open: chunk.bool(6),
+    scopes: dictionary.scopes,
+    retained: chunk,
+  };
 }
 
 /**
@@ -33,20 +52,10 @@ export function compareSpans(a: SpanBatch, i: number, b: SpanBatch, j: number): 
     compare(a.depth[i] ?? 0, b.depth[j] ?? 0) ||
     compare(a.parent[i] ?? 0n, b.parent[j] ?? 0n) ||
     compare(a.open[i] ?? 0, b.open[j] ?? 0) ||
-    compareScopes(a.scopes[a.scope[i] ?? 0], b.scopes[b.scope[j] ?? 0])
+    compareSpanScopes(a.scopes[a.scope[i] ?? 0], b.scopes[b.scope[j] ?? 0])
   );
 }
 
-function compareScopes(a: ScopeText | undefined, b: ScopeText | undefined): number {
-  if (a === undefined || b === undefined) return 0;
-  return (
-    compare(a.name, b.name) ||
-    compare(a.target, b.target) ||
-    compare(a.filename, b.filename) ||
-    compare(a.line, b.line)
-  );
-}
-
-function compare<T extends bigint | number | string>(a: T, b: T): number {
+function compare<T extends bigint | number>(a: T, b: T): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -12,7 +12,7 @@ import {
   sqlTimestamp,
 } from './parquet-reading.ts';
 import { ScopeDictionary } from './scope-dictionary.ts';
-import { compareSpans, type SpanBatch } from './span-batch.ts';
+import { compareSpans, type SpanBatch, spanBatchOf } from './span-batch.ts';
 
 /** Rows `from` up to but not including `to` of a batch. */
 export interface SpanSlice {
@@ -58,20 +58,7 @@ export async function* readSpanFile(
   const dictionary = await ScopeDictionary.collect(reader, source, options);
   if (dictionary.scopes.length === 0) return;
   const sql = `SELECT id, parent, depth, "begin", "end", ${dictionary.keyColumn}, open FROM ${source}`;
-  for await (const chunk of reader.chunks(sql, options)) {
-    yield {
-      rowCount: chunk.rowCount,
-      id: chunk.int64(0),
-      parent: chunk.int64(1),
-      depth: chunk.uint32(2),
-      begin: chunk.int64(3),
-      end: chunk.int64(4),
-      scope: dictionary.codesOf(chunk, 5),
-      open: chunk.bool(6),
-      scopes: dictionary.scopes,
-      retained: chunk,
-    };
-  }
+  for await (const chunk of reader.chunks(sql, options)) yield spanBatchOf(chunk, dictionary);
 }
 
 /**

@@ -11,9 +11,10 @@ import {
   type TrackUuids,
 } from '@tracelake/perfetto';
 import { ExportError } from './export-error.ts';
+import { LaneTracks } from './lane-tracks.ts';
 import { type OrderedRow, OrphanOrder } from './orphan-order.ts';
 import type { ScopeCache } from './scope-cache.ts';
-import { keyOf, wordsOf } from './span-words.ts';
+import { readSpan, type SpanWords, spanWordsOf } from './span-words.ts';
 
 /** Extra tracks of a thread, shown under it. */
 const EXTRA_TRACK_NAME = 'Overlapping spans';
@@ -34,19 +35,10 @@ interface HeldRow extends OrderedRow {
   readonly row: number;
 }
 
-interface BatchColumns {
-  readonly batch: SpanBatch;
-  readonly begin: Int32Array;
-  readonly end: Int32Array;
-  readonly id: Int32Array;
-  readonly parent: Int32Array;
-  readonly scopes: readonly InternedScope[];
-}
-
 export class ThreadTracks {
   readonly #options: ThreadTracksOptions;
   readonly #lanes: ThreadLanes;
-  readonly #tracks: Track[];
+  readonly #tracks: LaneTracks;
   readonly #order = new OrphanOrder<HeldRow>((held) => this.#writeHeld(held));
   readonly #span: ThreadLaneSpan = {
     beginHigh: 0,
@@ -57,8 +49,7 @@ export class ThreadTracks {
     parentId: 0,
     depth: 0,
   };
-  #columns: BatchColumns | undefined;
-  #overflow: Track | undefined;
+  #words: SpanWords | undefined;
   #lastHigh = -0x8000_0000;
   #lastLow = 0;
   #spanCount = 0;
@@ -66,10 +57,19 @@ export class ThreadTracks {
 
   constructor(options: ThreadTracksOptions) {
     this.#options = options;
-    this.#tracks = [options.thread];
-    const { writer } = options;
+    const { writer, uuids, thread, streamId } = options;
+    this.#tracks = new LaneTracks({
+      writer,
+      uuids,
+      parent: thread,
+      key: `${streamId}/overlapping`,
+      name: EXTRA_TRACK_NAME,
+      overflowKey: `${streamId}/overflow`,
+      overflowName: OVERFLOW_TRACK_NAME,
+      given: [thread],
+    });
     this.#lanes = new ThreadLanes(
-      (lane, high, low) => writer.endSlice(this.#track(lane), high, low),
+      (lane, high, low) => writer.endSlice(this.#tracks.of(lane), high, low),
       options.openSpansMax,
     );
   }
@@ -83,21 +83,21 @@ export class ThreadTracks {
   }
 
   openBatch(batch: SpanBatch): void {
-    if (this.#columns?.batch === batch) return;
-    this.#columns = this.#columnsOf(batch);
+    if (this.#words?.batch === batch) return;
+    this.#words = spanWordsOf(batch, this.#options.scopes);
   }
 
   /** Writes a row of the open batch. Errors: `trace-export.spans-out-of-order`. */
   writeRow(row: number): void {
-    const columns = this.#columns;
-    if (columns === undefined) return;
-    const { batch } = columns;
+    const words = this.#words;
+    if (words === undefined) return;
+    const { batch } = words;
     if ((batch.depth[row] ?? 0) === 0) {
       this.#order.openChain(batch.begin[row] ?? 0n, batch.end[row] ?? 0n);
     } else if (this.#order.isCollecting) {
       this.#order.push(heldRow(batch, row));
     } else {
-      this.#write(columns, row);
+      this.#write(words, row);
     }
   }
 
@@ -108,16 +108,15 @@ export class ThreadTracks {
   }
 
   #writeHeld({ batch, row }: HeldRow): void {
-    const columns = this.#columns?.batch === batch ? this.#columns : this.#columnsOf(batch);
-    this.#write(columns, row);
+    const words =
+      this.#words?.batch === batch ? this.#words : spanWordsOf(batch, this.#options.scopes);
+    this.#write(words, row);
   }
 
-  #write({ batch, begin, end, id, parent, scopes }: BatchColumns, row: number): void {
+  #write(words: SpanWords, row: number): void {
+    const { batch, scopes } = words;
     const span = this.#span;
-    span.beginHigh = begin[2 * row + 1] ?? 0;
-    span.beginLow = (begin[2 * row] ?? 0) >>> 0;
-    span.endHigh = end[2 * row + 1] ?? 0;
-    span.endLow = (end[2 * row] ?? 0) >>> 0;
+    readSpan(words, row, span);
     const { beginHigh, beginLow } = span;
     if (beginHigh < this.#lastHigh || (beginHigh === this.#lastHigh && beginLow < this.#lastLow)) {
       throw this.#outOfOrder(batch, row);
@@ -130,50 +129,17 @@ export class ThreadTracks {
       span.endHigh = beginHigh;
       span.endLow = beginLow;
     }
-    span.id = keyOf(batch.id, id, row);
-    span.parentId = keyOf(batch.parent, parent, row);
     span.depth = batch.depth[row] ?? 0;
     const lane = this.#lanes.place(span);
     const scope = scopes[batch.scope[row] ?? 0] as InternedScope;
     const open = batch.open[row] === 1;
     this.#spanCount += 1;
     const { writer } = this.#options;
-    if (lane >= 0) writer.beginSlice(this.#track(lane), beginHigh, beginLow, scope, open);
+    if (lane >= 0) writer.beginSlice(this.#tracks.of(lane), beginHigh, beginLow, scope, open);
     else {
       this.#instantCount += 1;
-      writer.instant(this.#overflowTrack(), beginHigh, beginLow, scope, open);
+      writer.instant(this.#tracks.overflow(), beginHigh, beginLow, scope, open);
     }
-  }
-
-  #track(lane: number): Track {
-    const known = this.#tracks[lane];
-    if (known !== undefined) return known;
-    const { writer, uuids, thread, streamId } = this.#options;
-    const uuid = uuids.next(`${streamId}/overlapping/${lane}`);
-    const track = writer.writeTrack({ uuid, parent: thread, name: EXTRA_TRACK_NAME });
-    this.#tracks[lane] = track;
-    return track;
-  }
-
-  #overflowTrack(): Track {
-    const { writer, uuids, thread, streamId } = this.#options;
-    this.#overflow ??= writer.writeTrack({
-      uuid: uuids.next(`${streamId}/overflow`),
-      parent: thread,
-      name: OVERFLOW_TRACK_NAME,
-    });
-    return this.#overflow;
-  }
-
-  #columnsOf(batch: SpanBatch): BatchColumns {
-    return {
-      batch,
-      begin: wordsOf(batch.begin),
-      end: wordsOf(batch.end),
-      id: wordsOf(batch.id),
-      parent: wordsOf(batch.parent),
-      scopes: this.#options.scopes.scopesOf(batch.scopes),
-    };
   }
 
   #outOfOrder(batch: SpanBatch, row: number): ExportError {

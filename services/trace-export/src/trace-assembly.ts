@@ -6,7 +6,7 @@
  * words of the columns, and nothing is allocated per span except for those that begin with their chain.
  */
 
-import type { AsyncSpanBatch, SpanBatch, SpanSlice } from '@tracelake/parquet';
+import type { SpanBatch, SpanSlice } from '@tracelake/parquet';
 import {
   assignThreadIds,
   pidOf,
@@ -122,7 +122,7 @@ export class TraceAssembly {
   }
 
   /** Writes the process's async spans, given in order of begin. */
-  async writeAsyncSpans(batches: AsyncIterable<AsyncSpanBatch>): Promise<void> {
+  async writeAsyncSpans(batches: AsyncIterable<SpanBatch>): Promise<void> {
     if (this.#process === undefined) return;
     const tracks = new AsyncTracks({
       writer: this.#writer,
@@ -146,9 +146,9 @@ export class TraceAssembly {
     await this.#sink.flush();
   }
 
-  async #writeRows<Batch extends SpanBatch | AsyncSpanBatch>(
-    tracks: RowTracks<Batch>,
-    batch: Batch,
+  async #writeRows(
+    tracks: ThreadTracks | AsyncTracks,
+    batch: SpanBatch,
     from: number,
     to: number,
   ): Promise<void> {
@@ -168,10 +168,4 @@ export class TraceAssembly {
     await this.#sink.writeAll(this.#writer.pending());
     this.#writer.clearPending();
   }
-}
-
-/** What turns rows of one kind into slices. */
-interface RowTracks<Batch> {
-  openBatch(batch: Batch): void;
-  writeRow(row: number): void;
 }

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { xxHash64OfText } from '@tracelake/bus';
 import { ensureExists } from '@tracelake/domain';
 import type { RowColumns, ViewSet } from '@tracelake/lakehouse';
-import type { AsyncSpanBatch, NsRange, ScopeText, SpanBatch, SpanSlice } from '@tracelake/parquet';
+import type { NsRange, ScopeText, SpanBatch, SpanSlice } from '@tracelake/parquet';
 import { type RowObject, rowObjects } from '@tracelake/test-kit';
 import { TraceAssembly } from '../src/trace-assembly.ts';
 import type { TracePlan } from '../src/trace-plan.ts';
@@ -136,7 +136,7 @@ interface PairedSpan {
 async function* pairedBatches(
   events: readonly EventRow[],
   plan: TracePlan,
-): AsyncGenerator<AsyncSpanBatch, void, void> {
+): AsyncGenerator<SpanBatch, void, void> {
   const spans = [...Map.groupBy(events, ({ object }) => object.span_id as bigint).values()]
     .flatMap((ofId) => pairsOf(ofId, plan.openEndNs))
     .filter(({ begin, end }) => overlaps(begin, end, plan.range))
@@ -165,12 +165,12 @@ function comparePaired(a: PairedSpan, b: PairedSpan): number {
   return compareBy(x as RowObject, y as RowObject, order);
 }
 
-function batchOfOne({ event, begin, end, open }: PairedSpan): AsyncSpanBatch {
+function batchOfOne({ event, begin, end, open }: PairedSpan): SpanBatch {
   const { object, scope, scopes } = event;
   return {
     rowCount: 1,
-    spanId: BigInt64Array.of(object.span_id as bigint),
-    parentSpanId: BigInt64Array.of(object.parent_span_id as bigint),
+    id: BigInt64Array.of(object.span_id as bigint),
+    parent: BigInt64Array.of(object.parent_span_id as bigint),
     depth: Uint32Array.of(object.depth as number),
     begin: BigInt64Array.of(begin),
     end: BigInt64Array.of(end),
