@@ -34,12 +34,22 @@ export interface Analysis {
 export function analyseStatement(serialised: unknown, catalog: LakeCatalog): Analysis {
   const statement = onlyStatement(serialised);
   const tables = new SourceTables(catalog);
-  const rewritten = new StatementRewriter(tables).rewrite(statement);
+  const rewritten = rewrittenStatement(statement, tables);
   return {
     rewritten: { error: false, statements: [rewritten] },
     sources: tables.sources,
     derived: tables.derived,
   };
+}
+
+function rewrittenStatement(statement: unknown, tables: SourceTables): unknown {
+  try {
+    return new StatementRewriter(tables).rewrite(statement);
+  } catch (error) {
+    // The only range this code can leave is that of the stack.
+    if (!(error instanceof RangeError)) throw error;
+    throw new SqlError('sql.unsupported', 'the statement is nested too deeply', { cause: error });
+  }
 }
 
 function onlyStatement(serialised: unknown): unknown {
