@@ -25,11 +25,7 @@ export interface CommandResult {
 }
 
 /** Starts a `tracelake` command with the ports of a stack in its environment. */
-function startCommand(
-  argv: readonly string[],
-  ports: StackPorts,
-  cwd: string,
-): ChildProcess {
+function startCommand(argv: readonly string[], ports: StackPorts, cwd: string): ChildProcess {
   const env: NodeJS.ProcessEnv = { ...process.env };
   for (const name of Object.keys(env)) if (name.startsWith('TRACELAKE_')) delete env[name];
   for (const [service, variable] of Object.entries(portVariables)) {
