@@ -7,7 +7,8 @@ export interface CommandContext {
   readonly cwd: string;
   /** Aborted with an InterruptedError by Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
-  readonly stdout: NodeJS.WritableStream;
+  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
 }
 
@@ -32,18 +33,17 @@ export const connectionOptions = {
 
 export const connectionHelp = `  --url URL          where the services are (TRACELAKE_URL; default http://127.0.0.1).
                      With a port, every call goes there; without, each service is
-                     asked on its own port (4318, 4320, 4322 or TRACELAKE_<SERVICE>_PORT)
+                     asked on its own port (4318, 4320, 4321, 4322 or TRACELAKE_<SERVICE>_PORT)
   --api-key KEY      sent as "Authorization: Bearer KEY" (TRACELAKE_API_KEY)`;
+
+type ArgumentValue = string | boolean | readonly (string | boolean)[] | undefined;
 
 /** The parsed command line of one subcommand. */
 export class CommandArguments {
   readonly positionals: readonly string[];
-  readonly #values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly #values: Readonly<Record<string, ArgumentValue>>;
 
-  constructor(
-    positionals: readonly string[],
-    values: Readonly<Record<string, string | boolean | undefined>>,
-  ) {
+  constructor(positionals: readonly string[], values: Readonly<Record<string, ArgumentValue>>) {
     this.positionals = positionals;
     this.#values = values;
   }
@@ -55,6 +55,12 @@ export class CommandArguments {
   text(name: string): string | undefined {
     const value = this.#values[name];
     return typeof value === 'string' ? value : undefined;
+  }
+
+  /** Every value of an option that may be given more than once, in their order. */
+  texts(name: string): readonly string[] {
+    const value = this.#values[name];
+    return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
   }
 
   /** A whole number within the range, both ends included. Throws a usage error otherwise. */
@@ -99,10 +105,7 @@ export function parseArguments(command: Command, argv: readonly string[]): Comma
       allowPositionals: true,
       strict: true,
     });
-    return new CommandArguments(
-      positionals,
-      values as Readonly<Record<string, string | boolean | undefined>>,
-    );
+    return new CommandArguments(positionals, values as Readonly<Record<string, ArgumentValue>>);
   } catch (error) {
     throw usageError(error instanceof Error ? firstSentence(error.message) : String(error));
   }

@@ -29,6 +29,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   env: process.env,
   cwd: process.cwd(),
   signal: abort.signal,
+  stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { test } from 'node:test';
 import { InterruptedError } from './cli-error.ts';
 import { runCli } from './run-cli.ts';
@@ -16,7 +16,14 @@ async function tracelake(...argv: string[]) {
   const stdout = new Collected();
   const stderr = new Collected();
   const { signal } = new AbortController();
-  const status = await runCli(argv, { env: {}, cwd: '/', signal, stdout, stderr });
+  const status = await runCli(argv, {
+    env: {},
+    cwd: '/',
+    signal,
+    stdin: Readable.from([]),
+    stdout,
+    stderr,
+  });
   return { status, stdout: stdout.text, stderr: stderr.text };
 }
 
@@ -24,6 +31,9 @@ const commands = [
   'up',
   'processes',
   'export',
+  'query',
+  'logs',
+  'top',
   'replay',
   'partitions',
   'materialize',
@@ -70,6 +80,16 @@ test('what cannot be understood is exit status 2, with what is wrong and where t
     [['export', id, '-o', '-', '--open'], /--open/],
     [['export', id, '--frobnicate'], /frobnicate/],
     [['processes', '--limit', '0'], /--limit/],
+    [['query', ''], /no SQL/],
+    [['query', 'SELECT 1', '--format', 'xml'], /table, json, ndjson, csv, arrow/],
+    [['query', 'SELECT 1', '--file', 'x.sql'], /--file/],
+    [['query', 'SELECT', '1'], /quotes/],
+    [['query', 'SELECT 1', '--begin', 'soon'], /--begin/],
+    [['logs', 'all'], /not a process id/],
+    [['logs', id, '--level', 'loud'], /fatal, error, warn, info, debug, trace/],
+    [['logs', id, '--follow', '--end', '1h'], /--end/],
+    [['top'], /PROCESS_ID/],
+    [['top', id, '--sort', 'name'], /self, total/],
     [['replay', '.', '--times', 'twice'], /--times/],
     [['materialize', 'log_entries'], /VIEW INSTANCE/],
     [['up', '--channel-depth', '0'], /--channel-depth/],
@@ -95,6 +115,7 @@ test('up lists every bad variable at once', async () => {
     },
     cwd: '/',
     signal: new AbortController().signal,
+    stdin: Readable.from([]),
     stdout: new Collected(),
     stderr,
   });
@@ -114,6 +135,7 @@ test('an interrupted command says so and ends with the status of its signal', as
       env: {},
       cwd: '/',
       signal: AbortSignal.abort(new InterruptedError(name)),
+      stdin: Readable.from([]),
       stdout: new Collected(),
       stderr,
     });

@@ -3,17 +3,23 @@ import { CliError, exitStatus, InterruptedError, usageError } from './cli-error.
 import { type Command, type CommandContext, parseArguments } from './command.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { exportCommand } from './commands/export.ts';
+import { logsCommand } from './commands/logs.ts';
 import { materializeCommand } from './commands/materialize.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { partitionsCommand } from './commands/partitions.ts';
 import { processesCommand } from './commands/processes.ts';
+import { queryCommand } from './commands/query.ts';
 import { replayCommand } from './commands/replay.ts';
+import { topCommand } from './commands/top.ts';
 import { upCommand } from './commands/up.ts';
 
 const commands: readonly Command[] = [
   upCommand,
   processesCommand,
   exportCommand,
+  queryCommand,
+  logsCommand,
+  topCommand,
   replayCommand,
   partitionsCommand,
   materializeCommand,
@@ -92,7 +98,7 @@ function ownVersion(): string {
 
 function overview(): string {
   const rows = commands.map((command) => `  ${command.name.padEnd(13)}${command.summary}`);
-  return `tracelake: telemetry blocks in, Perfetto traces out
+  return `tracelake: telemetry blocks in, Perfetto traces and SQL answers out
 
 Usage: tracelake COMMAND [options]      "tracelake COMMAND --help" has examples
 

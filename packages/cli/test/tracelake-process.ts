@@ -18,8 +18,14 @@ export interface TracelakeProcess {
   }>;
 }
 
-export function startTracelake(argv: readonly string[], cwd: string): TracelakeProcess {
-  const child = spawn(process.execPath, [bin, ...argv], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+/** Without a text for its stdin that is closed. */
+export function startTracelake(
+  argv: readonly string[],
+  cwd: string,
+  stdin?: string,
+): TracelakeProcess {
+  const child = spawn(process.execPath, [bin, ...argv], { cwd, stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.end(stdin ?? '');
   const stdout: Buffer[] = [];
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));

@@ -7,6 +7,9 @@ export interface HttpCall {
   readonly method?: 'GET' | 'POST';
   /** Path and query, from the leading slash. */
   readonly path: string;
+  readonly accept?: string;
+  /** The body, JSON text. */
+  readonly json?: string;
   readonly signal: AbortSignal;
 }
 
@@ -36,8 +39,15 @@ async function fetchOrExplain(
 ): Promise<Response> {
   const headers: Record<string, string> = {};
   if (apiKey !== undefined) headers.authorization = `Bearer ${apiKey}`;
+  if (call.accept !== undefined) headers.accept = call.accept;
+  if (call.json !== undefined) headers['content-type'] = 'application/json';
   try {
-    return await fetch(url, { method: call.method ?? 'GET', headers, signal: call.signal });
+    return await fetch(url, {
+      method: call.method ?? 'GET',
+      headers,
+      body: call.json ?? null,
+      signal: call.signal,
+    });
   } catch (cause) {
     if (call.signal.aborted) throw cause;
     throw unreachable(url, call.service, cause);

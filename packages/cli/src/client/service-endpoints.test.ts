@@ -7,6 +7,7 @@ test('without a port each service is asked on its own', () => {
   assert.deepEqual(resolveServiceUrls('http://lake.example/', {}), {
     ingest: 'http://lake.example:4318',
     'trace-export': 'http://lake.example:4320',
+    query: 'http://lake.example:4321',
     materializer: 'http://lake.example:4322',
   });
 });

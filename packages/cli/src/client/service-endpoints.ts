@@ -1,7 +1,10 @@
 import { usageError } from '../cli-error.ts';
 import type { CommandArguments } from '../command.ts';
 
-export type ServiceName = 'ingest' | 'trace-export' | 'materializer';
+export type ServiceName = 'ingest' | 'trace-export' | 'query' | 'materializer';
+
+/** Those that `tracelake up` runs. */
+export type StackServiceName = Exclude<ServiceName, 'query'>;
 
 /** Every service: its default port and the variable that moves it. */
 export const servicePorts: Readonly<
@@ -9,6 +12,7 @@ export const servicePorts: Readonly<
 > = {
   ingest: { defaultPort: 4318, variable: 'TRACELAKE_INGEST_PORT' },
   'trace-export': { defaultPort: 4320, variable: 'TRACELAKE_TRACE_EXPORT_PORT' },
+  query: { defaultPort: 4321, variable: 'TRACELAKE_QUERY_PORT' },
   materializer: { defaultPort: 4322, variable: 'TRACELAKE_MATERIALIZER_PORT' },
 };
 
@@ -39,11 +43,12 @@ export function resolveServiceUrls(base: string, env: Environment): ServiceUrls 
   const own = (service: ServiceName) => withPort(base, readServicePort(service, env));
   if (hasExplicitPort(base)) {
     const url = trimSlash(base);
-    return { ingest: url, 'trace-export': url, materializer: url };
+    return { ingest: url, 'trace-export': url, query: url, materializer: url };
   }
   return {
     ingest: own('ingest'),
     'trace-export': own('trace-export'),
+    query: own('query'),
     materializer: own('materializer'),
   };
 }

@@ -1,7 +1,8 @@
 import path from 'node:path';
 import { parseProcessId, systemClock } from '@tracelake/domain';
-import { CliError, exitStatus, usageError } from '../cli-error.ts';
-import { callService, networkReason } from '../client/http-call.ts';
+import { exitStatus, usageError } from '../cli-error.ts';
+import { callService } from '../client/http-call.ts';
+import { bodyOf } from '../client/response-body.ts';
 import { readConnection } from '../client/service-endpoints.ts';
 import {
   type Command,
@@ -10,10 +11,11 @@ import {
   connectionHelp,
   connectionOptions,
 } from '../command.ts';
+import { openSink } from '../output/byte-sink.ts';
 import { handToPerfetto } from '../output/perfetto-handoff.ts';
 import { Progress } from '../output/progress.ts';
 import { readTimeArgument } from '../output/time-argument.ts';
-import { type FileSink, openWholeFile } from '../output/whole-file.ts';
+import type { FileSink } from '../output/whole-file.ts';
 
 const help = `Usage: tracelake export PROCESS_ID [options]
 
@@ -99,32 +101,6 @@ function nameOf(response: Response, processId: string): string {
   return plain === '' || plain.startsWith('.') ? `${processId}.pftrace` : plain;
 }
 
-async function openSink(output: string, context: CommandContext): Promise<FileSink> {
-  if (output !== '-') return await openWholeFile(path.resolve(context.cwd, output));
-  return {
-    write: (bytes) => writeToStream(context.stdout, bytes, context.signal),
-    commit: async () => {},
-    [Symbol.asyncDispose]: async () => {},
-  };
-}
-
-function writeToStream(
-  stream: NodeJS.WritableStream,
-  bytes: Uint8Array,
-  signal: AbortSignal,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
-    stream.write(bytes, (error) => {
-      signal.removeEventListener('abort', abort);
-      if (error === null || error === undefined) resolve();
-      else reject(error);
-    });
-  });
-}
-
 async function transfer(
   response: Response,
   sink: FileSink,
@@ -135,7 +111,7 @@ async function transfer(
   const blocks = response.headers.get('tracelake-blocks-known');
   if (blocks !== null) progress.facts = `, ${blocks} blocks`;
   try {
-    for await (const bytes of bodyOf(response, context.signal)) {
+    for await (const bytes of bodyOf(response, 'trace', context.signal)) {
       await sink.write(bytes);
       progress.add(bytes.byteLength);
     }
@@ -149,21 +125,6 @@ async function transfer(
   if (rejected !== '0') {
     context.stderr.write(
       `warning: ${rejected} block(s) could not be decoded and are not in the trace\n`,
-    );
-  }
-}
-
-/** The body's chunks; a body that is cut off throws, so that it is never taken for a whole one. */
-async function* bodyOf(response: Response, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  if (response.body === null) return;
-  try {
-    for await (const chunk of response.body) yield chunk;
-  } catch (cause) {
-    if (signal.aborted) throw cause;
-    throw new CliError(
-      'cli.bad-answer',
-      `the trace was cut off by the service (${networkReason(cause)}); its log says why`,
-      { cause, retryable: true },
     );
   }
 }

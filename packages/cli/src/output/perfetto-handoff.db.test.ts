@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import type { CommandContext } from '../command.ts';
 import { claimPorts } from '../stack/ports.ts';
@@ -25,7 +25,14 @@ function makeContext(signal = new AbortController().signal) {
       done();
     },
   });
-  const context: CommandContext = { env: {}, cwd: '/', signal, stdout: stderr, stderr };
+  const context: CommandContext = {
+    env: {},
+    cwd: '/',
+    signal,
+    stdin: Readable.from([]),
+    stdout: stderr,
+    stderr,
+  };
   return { said, context };
 }
 

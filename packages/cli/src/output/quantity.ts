@@ -17,3 +17,16 @@ export function formatDuration(durationMs: number): string {
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   return `${Math.floor(seconds / 60)} min ${(seconds % 60).toFixed(0)} s`;
 }
+
+const timeUnits = ['ns', 'µs', 'ms', 's'] as const;
+
+/** `1234567` -> `1.23 ms`. */
+export function formatSpanTime(durationNs: number): string {
+  let value = durationNs;
+  let unit = 0;
+  while (Math.abs(value) >= 1000 && unit < timeUnits.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(2)} ${timeUnits[unit]}`;
+}

@@ -1,5 +1,12 @@
-import { formatRfc3339, type Nanoseconds, nanoseconds, parseRfc3339 } from '@tracelake/domain';
+import {
+  formatRfc3339,
+  type Nanoseconds,
+  nanoseconds,
+  parseRfc3339,
+  systemClock,
+} from '@tracelake/domain';
 import { usageError } from '../cli-error.ts';
+import type { CommandArguments } from '../command.ts';
 
 const relative = /^(\d{1,9})(ns|us|ms|s|m|h|d)$/;
 
@@ -29,4 +36,20 @@ export function readTimeArgument(option: string, text: string, nowNs: Nanosecond
   throw usageError(
     `${option} must be an RFC 3339 time (2026-11-21T04:00:00Z) or a time ago (30s, 15m, 1h, 2d), not "${text}"`,
   );
+}
+
+export interface RangeArguments {
+  /** RFC 3339. */
+  readonly begin: string | undefined;
+  readonly end: string | undefined;
+}
+
+/** `--begin` and `--end`, times ago counted from one moment. Throws a usage error. */
+export function readRangeArguments(args: CommandArguments): RangeArguments {
+  const nowNs = systemClock.nowNs();
+  const read = (name: string) => {
+    const text = args.text(name);
+    return text === undefined ? undefined : readTimeArgument(`--${name}`, text, nowNs);
+  };
+  return { begin: read('begin'), end: read('end') };
 }

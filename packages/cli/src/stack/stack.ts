@@ -7,7 +7,12 @@ import path from 'node:path';
 import { startNats, startPostgres } from '@tracelake/local-servers';
 import { ensureLakeSettings, migrate, openDatabase } from '@tracelake/storage';
 import { CliError } from '../cli-error.ts';
-import { type ServiceName, type ServiceUrls, servicePorts } from '../client/service-endpoints.ts';
+import {
+  resolveServiceUrls,
+  type ServiceUrls,
+  type StackServiceName,
+  servicePorts,
+} from '../client/service-endpoints.ts';
 import { lockDataDir } from './data-dir-lock.ts';
 import { KeptServer } from './kept-server.ts';
 import { LogFile } from './log-file.ts';
@@ -35,7 +40,7 @@ export interface Stack extends AsyncDisposable {
   readonly hopeless: Promise<never>;
 }
 
-const serviceDirs: Readonly<Record<ServiceName, string>> = {
+const serviceDirs: Readonly<Record<StackServiceName, string>> = {
   materializer: 'partition-materializer',
   ingest: 'ingest',
   'trace-export': 'trace-export',
@@ -65,7 +70,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const hopeless = Promise.withResolvers<never>();
   hopeless.promise.catch(() => {});
   const urls = urlsOf(settings);
-  const services = (Object.keys(serviceDirs) as ServiceName[]).map(
+  const services = (Object.keys(serviceDirs) as StackServiceName[]).map(
     (name) =>
       new ServiceProcess({
         name,
@@ -192,17 +197,18 @@ async function stopServices(services: readonly ServiceProcess[], graceMs: number
 }
 
 function urlsOf({ bind, ports }: StackSettings): ServiceUrls {
-  const url = (name: ServiceName) => `http://${probeHost(bind)}:${ports[name]}`;
+  const url = (name: StackServiceName) => `http://${probeHost(bind)}:${ports[name]}`;
   return {
     ingest: url('ingest'),
     'trace-export': url('trace-export'),
+    query: resolveServiceUrls('http://127.0.0.1', {}).query,
     materializer: url('materializer'),
   };
 }
 
 /** The variables that a later command needs to find this stack, as a prefix for a shell. */
-export function portVariables(ports: Readonly<Record<ServiceName, number>>): string {
-  return (Object.keys(ports) as ServiceName[])
+export function portVariables(ports: Readonly<Record<StackServiceName, number>>): string {
+  return (Object.keys(ports) as StackServiceName[])
     .filter((name) => ports[name] !== servicePorts[name].defaultPort)
     .map((name) => `${servicePorts[name].variable}=${ports[name]} `)
     .join('');
