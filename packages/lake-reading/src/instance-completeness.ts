@@ -4,7 +4,9 @@ import type { BlockId, ProcessInfo } from '@tracelake/domain';
 import {
   calibrate,
   chooseCalibrationEvidence,
+  type InstancePlan,
   isConsistent,
+  planInstance,
   type RunContext,
   type ViewSet,
 } from '@tracelake/lakehouse';
@@ -28,6 +30,17 @@ export function isInstanceComplete(
   const blocks = instance.wanted.filter((block) => covered.has(block.blockId));
   const context = runContextOf(process, known);
   return isConsistent({ view, schemaHash, context, wanted: blocks, partitions }) === 'complete';
+}
+
+/** What would be built now, and why; undefined when the process is not known, for then nothing is wanted. */
+export function planInstanceNow(
+  view: ViewSet,
+  known: ProcessContext,
+  { schemaHash, wanted, partitions }: InstanceState,
+): InstancePlan | undefined {
+  if (known.process === undefined) return undefined;
+  const context = runContextOf(known.process, known);
+  return planInstance({ view, schemaHash, context, wanted, partitions });
 }
 
 function runContextOf(process: ProcessInfo, known: ProcessContext): RunContext {

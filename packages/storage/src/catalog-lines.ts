@@ -70,7 +70,7 @@ function pageOf(
           coalesce(parent_process_id::text, '') AS parent_process_id, ${SORTED_PROPERTIES},
           last.*
         FROM processes p CROSS JOIN LATERAL (
-          SELECT unix_us(max(b.insert_time)) AS last_update_time,
+          SELECT coalesce(unix_us(max(b.insert_time)), unix_us(p.insert_time)) AS last_update_time,
             max(b.end_ticks) AS last_block_end_ticks, unix_us(max(b.end_time)) AS last_block_end_time
           FROM blocks b WHERE b.process_id = p.process_id) last
         WHERE ${after}::uuid IS NULL OR process_id > ${after}::uuid
@@ -80,7 +80,8 @@ function pageOf(
         SELECT stream_id, process_id, dependencies_metadata, objects_metadata, tags,
           ${SORTED_PROPERTIES}, unix_us(insert_time) AS insert_time, format, last.*
         FROM streams s CROSS JOIN LATERAL (
-          SELECT unix_us(max(b.insert_time)) AS last_update_time FROM blocks b
+          SELECT coalesce(unix_us(max(b.insert_time)), unix_us(s.insert_time)) AS last_update_time
+          FROM blocks b
           WHERE b.process_id = s.process_id AND b.stream_id = s.stream_id) last
         WHERE ${after}::uuid IS NULL OR stream_id > ${after}::uuid
         ORDER BY stream_id LIMIT ${PAGE_ROWS}::int) t`;
@@ -88,10 +89,10 @@ function pageOf(
       return blocksPage(after, request);
     case 'rejected_blocks':
       return sql`SELECT row_to_json(t)::text AS line, t.block_id || '/' || t.view_set AS key FROM (
-        SELECT block_id, view_set, reason, unix_us(rejected_at) AS rejected_time
-        FROM rejected_blocks
-        WHERE ${after}::text IS NULL OR block_id || '/' || view_set > ${after}::text COLLATE "C"
-        ORDER BY block_id || '/' || view_set COLLATE "C" LIMIT ${PAGE_ROWS}::int) t`;
+        SELECT r.block_id, b.stream_id, b.process_id, r.view_set, r.reason
+        FROM rejected_blocks r LEFT JOIN blocks b USING (block_id)
+        WHERE ${after}::text IS NULL OR r.block_id || '/' || r.view_set > ${after}::text COLLATE "C"
+        ORDER BY r.block_id || '/' || r.view_set COLLATE "C" LIMIT ${PAGE_ROWS}::int) t`;
     case 'partitions':
       return sql`SELECT row_to_json(t)::text AS line, t.partition_key::text AS key FROM (
         SELECT partition_key, view_set, instance, unix_us(begin_insert_time) AS begin_insert_time,

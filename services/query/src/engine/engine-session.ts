@@ -20,6 +20,7 @@ import { type ReadStatement, readStatement } from './statement-reading.ts';
 export class EngineSession {
   readonly #connection: DuckDBConnection;
   #statement: ReadStatement | undefined;
+  #prepared: DuckDBPreparedStatement | undefined;
 
   private constructor(connection: DuckDBConnection) {
     this.#connection = connection;
@@ -60,6 +61,8 @@ export class EngineSession {
       await this.#connection.run(createTableSql(table, request.range));
     }
     await this.#lock(request.tables.flatMap((table) => ('files' in table ? table.files : [])));
+    // An error in the middle of a streamed result shows only in what it does to its transaction.
+    await this.#connection.run('BEGIN TRANSACTION READ ONLY');
     const extracted = await this.#connection.extractStatements(sql);
     if (extracted.count !== 1) {
       throw new EngineError('query.several-statements', 'one statement at a time');
@@ -69,7 +72,30 @@ export class EngineSession {
       throw new EngineError('query.not-a-select', 'only SELECT is allowed');
     }
     bindParameters(prepared, request.params);
+    this.#prepared = prepared;
     return await prepared.stream();
+  }
+
+  /**
+   * Throws unless the statement came to its own end: DuckDB's API ends a streamed result that failed as it
+   * ends a whole one, and keeps the reason to itself. Before any row was given it is run again for its reason.
+   */
+  async confirmEnd(rowsGiven: number): Promise<void> {
+    try {
+      await this.#connection.run('SELECT 1');
+    } catch (cause) {
+      if (rowsGiven === 0) await this.#runForItsError();
+      throw new EngineError(
+        'query.failed',
+        'the statement failed on a row beyond those already sent: a cast, a function or memory gave out',
+        { cause },
+      );
+    }
+  }
+
+  async #runForItsError(): Promise<void> {
+    await this.#connection.run('ROLLBACK');
+    await this.#prepared?.run();
   }
 
   interrupt(): void {

@@ -24,6 +24,7 @@ export interface ResultEncoder {
 /** What of a session the stream needs. */
 interface StatementRunner {
   start(request: RunRequest): Promise<DuckDBResult>;
+  confirmEnd(rowsGiven: number): Promise<void>;
   interrupt(): void;
 }
 
@@ -39,6 +40,7 @@ export async function streamResult(
   const encoder = createEncoder(request.format, resultColumns(result));
   const tally = new Tally(request.limits);
   let chunk = await clock.measure(() => result.fetchChunk());
+  if (chunk === null || chunk.rowCount === 0) await clock.measure(() => runner.confirmEnd(0));
   onStarted();
   await pipe.write(tally.bytes(encoder.begin()));
   while (chunk !== null && chunk.rowCount > 0) {
@@ -47,6 +49,7 @@ export async function streamResult(
     releaseChunks();
     chunk = await clock.measure(() => result.fetchChunk());
   }
+  await runner.confirmEnd(tally.summary().rows);
   await pipe.write(tally.bytes(encoder.end()));
   await pipe.end();
   return tally.summary();

@@ -1,0 +1,2 @@
+export { type QueryConfig, readQueryConfig } from './config.ts';
+export { createQueryService } from './service.ts';

@@ -1,0 +1,178 @@
+/**
+ * Composition root of the query service. Opened in this order and closed in the reverse: database, object
+ * store, bus, cache, query processes, HTTP. So a stop first lets the queries under way end.
+ */
+
+import { access, constants, mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Bus, connectBus } from '@tracelake/bus';
+import { ObjectCache } from '@tracelake/lake-reading';
+import { createViewRegistry } from '@tracelake/lakehouse';
+import {
+  createHttpServer,
+  type HttpServer,
+  type RunningService,
+  type ServiceContext,
+  waitForDependency,
+} from '@tracelake/service-kit';
+import { createLakeCatalog } from '@tracelake/sql';
+import {
+  type Database,
+  ensureLakeSettings,
+  migrate,
+  type ObjectStore,
+  openDatabase,
+  openObjectStore,
+} from '@tracelake/storage';
+import type { QueryConfig } from './config.ts';
+import { defaultEngineOptions, EnginePool } from './engine/engine-pool.ts';
+import { problemOfQueryError } from './http/error-response.ts';
+import { registerRoutes } from './http/routes.ts';
+import { SourceResolver } from './planning/source-resolver.ts';
+import { QueryQueue } from './query-queue.ts';
+import { TelemetryEvents } from './telemetry-events.ts';
+
+/** Of DuckDB while it turns the catalog's tables into Parquet. */
+const CONVERSION_MEMORY_BYTES = 256 * 1024 * 1024;
+
+/** Starts the service; disposing of it drains. Rejects when a dependency is refused or stays away. */
+export async function createQueryService(
+  config: QueryConfig,
+  context: ServiceContext,
+): Promise<RunningService> {
+  await using stack = new AsyncDisposableStack();
+  const { logger, metrics } = context;
+  await access(config.tempDir, constants.W_OK);
+  const events = new TelemetryEvents(logger, metrics);
+  const db = stack.use(await openLake(config, context));
+  const objects = await openObjects(config, context);
+  const bus = stack.use(await openBus(config, events));
+  const { tempDir, cacheBytes: capacityBytes } = config;
+  const cache = stack.use(await ObjectCache.create({ objects, tempDir, capacityBytes }));
+  const pool = stack.use(await openPool(config));
+  const queue = new QueryQueue({ running: config.runningMax, waiting: config.waitingMax });
+  events.registerGauges(metrics, {
+    running: () => queue.running,
+    waiting: () => queue.waiting,
+    cache: () => cache.stats,
+  });
+  const server = stack.use(createServer({ config, context, db, objects, bus }));
+  const registry = createViewRegistry();
+  const resolver = new SourceResolver({
+    db,
+    bus,
+    registry,
+    lakeCatalog: createLakeCatalog(registry),
+    cache,
+    tempDir,
+    buildTimeoutMs: config.materializeTimeoutS * 1000,
+    conversionMemoryBytes: CONVERSION_MEMORY_BYTES,
+  });
+  registerRoutes(server.app, {
+    queue,
+    pool,
+    resolver,
+    events,
+    limits: {
+      timeMs: config.timeoutS * 1000,
+      rowsMax: config.rowsMax,
+      bytesMax: config.bytesMax,
+    },
+    stallTimeoutMs: config.stallTimeoutS * 1000,
+    bodyBytesMax: config.bodyBytesMax,
+  });
+  const url = await server.listen();
+  const owned = stack.move();
+  return {
+    url,
+    beginDrain: () => server.beginDrain(),
+    describeRemaining: () => ({ queriesRunning: queue.running, queriesWaiting: queue.waiting }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function openPool(config: QueryConfig): Promise<EnginePool> {
+  const directory = await mkdtemp(join(config.tempDir, 'tracelake-engines-'));
+  const defaults = defaultEngineOptions(directory);
+  const { memoryBytes, threads, tempBytesMax } = config;
+  return new EnginePool({
+    ...defaults,
+    settings: {
+      ...defaults.settings,
+      memoryBytes,
+      threads,
+      tempBytesMax,
+      // Beside DuckDB's own limit there are the process's code, its JavaScript heap and what waits to be sent.
+      processBytesMax: memoryBytes + PROCESS_BYTES,
+    },
+    warmCount: config.warmProcesses,
+    // One that ends may still be there when the next begins.
+    processesMax: config.runningMax + 2,
+    sqlBytesMax: config.bodyBytesMax,
+  });
+}
+
+const PROCESS_BYTES = 1024 * 1024 * 1024;
+
+async function openLake(config: QueryConfig, context: ServiceContext): Promise<Database> {
+  await using stack = new AsyncDisposableStack();
+  const db = stack.use(
+    openDatabase(config.databaseUrl.reveal(), {
+      poolSize: config.databasePoolConnections,
+      applicationName: 'tracelake-query',
+    }),
+  );
+  await waitForDependency(
+    async (signal) => {
+      const { applied, version } = await migrate(db, signal);
+      if (applied.length > 0) context.logger.info('database migrated', { applied, version });
+      await ensureLakeSettings(db, { lanes: config.lanes }, signal);
+    },
+    { name: 'postgres', ...context },
+  );
+  stack.move();
+  return db;
+}
+
+async function openObjects(config: QueryConfig, context: ServiceContext): Promise<ObjectStore> {
+  const objects = await openObjectStore(config.objectStoreUrl, { endpoint: config.s3EndpointUrl });
+  await waitForDependency((signal) => objects.checkReady(signal), {
+    name: 'object-store',
+    ...context,
+  });
+  return objects;
+}
+
+/** Connects in the background: what is built already is read without the bus. */
+function openBus(config: QueryConfig, events: TelemetryEvents): Promise<Bus> {
+  return connectBus({
+    servers: config.natsUrl.reveal(),
+    name: 'tracelake-query',
+    lanes: config.lanes,
+    waitForServer: false,
+    onEvent: (event) => events.busEvent(event),
+  });
+}
+
+interface ServerParts {
+  readonly config: QueryConfig;
+  readonly context: ServiceContext;
+  readonly db: Database;
+  readonly objects: ObjectStore;
+  readonly bus: Bus;
+}
+
+function createServer({ config, context, db, objects, bus }: ServerParts): HttpServer {
+  return createHttpServer({
+    ...config,
+    logger: context.logger,
+    metrics: context.metrics,
+    checks: {
+      postgres: (signal) => db.checkReady(signal),
+      'object-store': (signal) => objects.checkReady(signal),
+    },
+    // Needed only for what is not built yet.
+    optionalChecks: { nats: (signal) => bus.checkReady(signal) },
+    problemOf: problemOfQueryError,
+  });
+}
