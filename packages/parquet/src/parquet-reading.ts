@@ -111,11 +111,17 @@ export class ParquetReader implements AsyncDisposable {
     const connection = await this.#connect(options);
     let pending: Promise<DuckDBDataChunk | null> | undefined;
     try {
+      // A failure in the middle of a stream shows only in what it does to its transaction.
+      await connection.run('BEGIN TRANSACTION READ ONLY');
       const result = await this.#run(connection, () => connection.stream(sql), options);
       for (;;) {
         pending ??= this.#fetch(connection, result, options);
         const chunk = await pending;
-        if (chunk === null || chunk.rowCount === 0) return;
+        if (chunk === null || chunk.rowCount === 0) {
+          pending = undefined;
+          await this.#confirmEnd(connection, options);
+          return;
+        }
         pending = this.#fetch(connection, result, options);
         // Its failure is met at the next turn, or not at all when the caller has left.
         pending.catch(() => undefined);
@@ -148,6 +154,11 @@ export class ParquetReader implements AsyncDisposable {
   async #connect(options: QueryOptions): Promise<DuckDBConnection> {
     this.#throwIfAborted(options.signal);
     return await this.#instance.connect();
+  }
+
+  /** DuckDB's API ends a stream that failed as it ends a whole one, and keeps the reason to itself. */
+  async #confirmEnd(connection: DuckDBConnection, options: QueryOptions): Promise<void> {
+    await this.#run(connection, () => connection.run('SELECT 1'), options);
   }
 
   #fetch(
