@@ -12,6 +12,9 @@
 import type { SpanScope } from '@tracelake/transit';
 import { LakehouseError } from './lakehouse-error.ts';
 
+/** Keeps a byte order mark at the start of a text: it is part of the name. */
+const exactUtf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 export interface OpenSpan {
   readonly depth: number;
   /** Position in the carry's scopes. */
@@ -166,7 +169,7 @@ class CarryReader {
   text(): string {
     const length = this.u32();
     const start = this.#take(length);
-    return new TextDecoder().decode(this.#bytes.subarray(start, start + length));
+    return exactUtf8.decode(this.#bytes.subarray(start, start + length));
   }
 
   list<Item>(itemBytesMin: number, readItem: () => Item): Item[] {

@@ -81,6 +81,16 @@ test('a span over two blocks and two runs is one span', () => {
   assert.deepEqual(lines(second.tail()), [`-1 0 0 ${THREAD_NAME} 0-2000`]);
 });
 
+test('a name is the same in the next run, whatever its characters', () => {
+  for (const name of ['', '\ufeff', '\0', '\ufffd', '東京 🗼']) {
+    const first = new SpanFold(calibration, undefined);
+    add(first, [0, 1000], 0, [['begin', name, 100]]);
+    const second = new SpanFold(calibration, first.carry());
+    add(second, [1000, 2000], 1, [['end', name, 1300]]);
+    assert.deepEqual(lines(second.toColumns()), [`0 -1 1 ${name} 100-1300`]);
+  }
+});
+
 test('where data is missing, open spans end with their chain and ends without begins stand alone', () => {
   const fold = new SpanFold(calibration, undefined);
   add(fold, [0, 100], 0, [['begin', 'a', 10]]);

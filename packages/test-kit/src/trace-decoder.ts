@@ -294,5 +294,7 @@ function fieldsOf(message: Uint8Array): Map<number, ProtobufField> {
 }
 
 function textOf(field: ProtobufField | undefined): string {
-  return new TextDecoder('utf-8', { fatal: true }).decode(field?.bytes ?? new Uint8Array(0));
+  return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+    field?.bytes ?? new Uint8Array(0),
+  );
 }
