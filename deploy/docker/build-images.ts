@@ -20,7 +20,7 @@ const rootDir = path.dirname(path.dirname(dockerDir));
 const LABEL = 'org.tracelake.built';
 const PULL_TIMEOUT_MS = 120_000;
 
-export const SERVICES = ['ingest', 'partition-materializer', 'trace-export'];
+export const SERVICES = ['ingest', 'partition-materializer', 'trace-export', 'query'];
 const PULLED = {
   base: 'node:26-bookworm-slim',
   postgres: 'postgres:18-bookworm',

@@ -2,6 +2,7 @@
 const PORTS = {
   ingest: ['TRACELAKE_INGEST_PORT', 4318],
   'partition-materializer': ['TRACELAKE_MATERIALIZER_PORT', 4322],
+  query: ['TRACELAKE_QUERY_PORT', 4321],
   'trace-export': ['TRACELAKE_TRACE_EXPORT_PORT', 4320],
 };
 const [variable, defaultPort] = PORTS[process.env.SERVICE];

@@ -27,7 +27,7 @@ import {
 import { waitUntilReady } from './harness/readiness.ts';
 
 const sample = loadFixture('small');
-const services: readonly StackService[] = ['ingest', 'trace-export', 'materializer'];
+const services: readonly StackService[] = ['ingest', 'trace-export', 'query', 'materializer'];
 
 describe('the stack on one machine', () => {
   let directory: string;
@@ -82,6 +82,47 @@ describe('the stack on one machine', () => {
     assert.match(refused.stderr, /async_events/);
     const doctor = await run('doctor');
     assert.equal(doctor.status, 0, doctor.stdout);
+  });
+
+  test('the lake answers SQL, prints its log and tells where the time went', async () => {
+    const { header, rows } = sample.expected('log_entries');
+    const statement = `SELECT count(*) AS n, epoch_ns(max(time)) AS last
+      FROM view_instance('log_entries', $1)`;
+    const counted = await run(
+      'query',
+      statement.replace('$1', `'${sample.processId}'`),
+      '--format',
+      'csv',
+    );
+    const times = rows.map((row) => BigInt(row[header.indexOf('time')] ?? 0));
+    const last = times.reduce((most, time) => (time > most ? time : most));
+    assert.equal(counted.stdout, `n,last\n${rows.length},${last}\n`, counted.stderr);
+    assert.match(counted.stderr, /receipt: 1 of 1 blocks read/);
+    const log = await run('logs', sample.processId);
+    const messages = rows.map((row) => row[header.indexOf('msg')] ?? '');
+    assert.equal(log.status, 0, log.stderr);
+    assert.deepEqual(
+      log.stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.replace(/^.*? \w+ +\w+: /, '')),
+      messages,
+    );
+    const top = await run('top', sample.processId, '--sort', 'count', '--limit', '1');
+    assert.equal(top.status, 0, top.stderr);
+    const counts = new Map<string, number>();
+    for (const stream of sample.expectedThreadSpanStreams()) {
+      const spans = sample.expected(`thread_spans.${stream}`);
+      for (const row of spans.rows) {
+        const name = row[spans.header.indexOf('name')] ?? '';
+        counts.set(name, (counts.get(name) ?? 0) + 1);
+      }
+    }
+    const [name, count] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a));
+    assert.match(top.stdout, new RegExp(`\n${name} +${count} `));
+    const refused = await run('query', 'SELECT * FROM nothing_like_this');
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /nothing_like_this/);
   });
 
   test('a second stack is refused, on the same data as on the same ports', async () => {

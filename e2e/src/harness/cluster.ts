@@ -1,6 +1,6 @@
 /**
  * The whole system, each part in a container of its own on a private network: Postgres, nats-server, ingest,
- * partition-materializer, trace-export. Published ports are bound to loopback and stay the same when a part is
+ * partition-materializer, trace-export, query. Published ports are bound to loopback and stay the same when a part is
  * killed and started again.
  */
 
@@ -12,7 +12,13 @@ import { docker, RUN_LABEL, reap } from './docker-engine.ts';
 import { freePort } from './free-port.ts';
 import { waitUntilReady } from './readiness.ts';
 
-export type Part = 'postgres' | 'nats' | 'ingest' | 'partition-materializer' | 'trace-export';
+export type Part =
+  | 'postgres'
+  | 'nats'
+  | 'ingest'
+  | 'partition-materializer'
+  | 'trace-export'
+  | 'query';
 
 const PASSWORD = 'e2e-only';
 const CONTAINER_PORT: Record<Part, number> = {
@@ -20,6 +26,7 @@ const CONTAINER_PORT: Record<Part, number> = {
   nats: 4222,
   ingest: 4318,
   'trace-export': 4320,
+  query: 4321,
   'partition-materializer': 4322,
 };
 
@@ -32,6 +39,7 @@ interface Images {
 export interface Cluster extends AsyncDisposable {
   readonly ingestUrl: string;
   readonly exportUrl: string;
+  readonly queryUrl: string;
   readonly materializerUrl: string;
   /** Ends a part at once, as a crash does; nothing is flushed. */
   kill(part: Part): Promise<void>;
@@ -65,7 +73,8 @@ export async function startCluster(): Promise<Cluster> {
   try {
     await Promise.all([run('postgres'), run('nats')]);
     // One migrates, the others find the tables made; they wait for each other under a lock anyway.
-    await Promise.all([run('ingest'), run('partition-materializer'), run('trace-export')]);
+    const services = ['ingest', 'partition-materializer', 'trace-export', 'query'] as const;
+    await Promise.all(services.map(run));
   } catch (error) {
     await reap();
     const reports = [...lastLines].map(([part, log]) => `${part}:\n${log.join('\n')}`);
@@ -91,6 +100,7 @@ function openCluster(
   return {
     ingestUrl: url('ingest'),
     exportUrl: url('trace-export'),
+    queryUrl: url('query'),
     materializerUrl: url('partition-materializer'),
     kill: async (part) => {
       await docker('kill', '--signal', 'KILL', id(part));
@@ -223,8 +233,8 @@ async function createNetwork(): Promise<string> {
 }
 
 async function choosePorts(): Promise<Record<Part, number>> {
-  const [postgres, nats, ingest, materializer, traceExport] = await Promise.all(
-    Array.from({ length: 5 }, freePort),
+  const [postgres, nats, ingest, materializer, traceExport, query] = await Promise.all(
+    Array.from({ length: 6 }, freePort),
   );
   return {
     postgres: postgres ?? 0,
@@ -232,5 +242,6 @@ async function choosePorts(): Promise<Record<Part, number>> {
     ingest: ingest ?? 0,
     'partition-materializer': materializer ?? 0,
     'trace-export': traceExport ?? 0,
+    query: query ?? 0,
   };
 }

@@ -12,6 +12,7 @@ const bin = fileURLToPath(new URL('../../../packages/cli/bin/tracelake.mjs', imp
 export const portVariables = {
   ingest: 'TRACELAKE_INGEST_PORT',
   'trace-export': 'TRACELAKE_TRACE_EXPORT_PORT',
+  query: 'TRACELAKE_QUERY_PORT',
   materializer: 'TRACELAKE_MATERIALIZER_PORT',
 } as const;
 
@@ -105,12 +106,13 @@ export function isAlive(pid: number): boolean {
 }
 
 export async function chooseStackPorts(): Promise<StackPorts> {
-  const [ingest = 0, traceExport = 0, materializer = 0] = await Promise.all([
+  const [ingest = 0, traceExport = 0, query = 0, materializer = 0] = await Promise.all([
+    freePort(),
     freePort(),
     freePort(),
     freePort(),
   ]);
-  return { ingest, 'trace-export': traceExport, materializer };
+  return { ingest, 'trace-export': traceExport, query, materializer };
 }
 
 function collect(child: ChildProcess): { stdout: string; stderr: string } {

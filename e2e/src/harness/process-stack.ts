@@ -13,12 +13,13 @@ import { startTestNats, startTestPostgres, type TestNats } from '@tracelake/test
 import { freePort } from './free-port.ts';
 import { waitUntilReady } from './readiness.ts';
 
-export type ServiceName = 'ingest' | 'partition-materializer' | 'trace-export';
+export type ServiceName = 'ingest' | 'partition-materializer' | 'trace-export' | 'query';
 
 const PORT_VARIABLE: Record<ServiceName, string> = {
   ingest: 'TRACELAKE_INGEST_PORT',
   'partition-materializer': 'TRACELAKE_MATERIALIZER_PORT',
   'trace-export': 'TRACELAKE_TRACE_EXPORT_PORT',
+  query: 'TRACELAKE_QUERY_PORT',
 };
 const LOG_TAIL_CHARS = 200_000;
 
@@ -40,7 +41,7 @@ export interface ProcessStack extends AsyncDisposable {
   readonly ingest: ServiceProcess;
   readonly materializer: ServiceProcess;
   readonly traceExport: ServiceProcess;
-  /** One more replica, or a first one after the test ended it. Ends with the stack. */
+  /** One more replica, one that tests seldom need, or one after the test ended it. Ends with the stack. */
   startService(name: ServiceName, options?: ServiceOptions): Promise<ServiceProcess>;
 }
 
@@ -65,6 +66,7 @@ export async function startProcessStack(
     TRACELAKE_NATS_URL: nats.url,
     TRACELAKE_OBJECT_STORE_URL: pathToFileURL(objectsDir).href,
     TRACELAKE_EXPORT_TEMP_DIR: directory,
+    TRACELAKE_QUERY_TEMP_DIR: directory,
   };
   const startService = async (name: ServiceName, own: ServiceOptions = {}) =>
     stack.use(await startServiceProcess(name, { ...own, env: { ...shared, ...own.env } }));

@@ -3,9 +3,6 @@ import type { CommandArguments } from '../command.ts';
 
 export type ServiceName = 'ingest' | 'trace-export' | 'query' | 'materializer';
 
-/** Those that `tracelake up` runs. */
-export type StackServiceName = Exclude<ServiceName, 'query'>;
-
 /** Every service: its default port and the variable that moves it. */
 export const servicePorts: Readonly<
   Record<ServiceName, { readonly defaultPort: number; readonly variable: string }>

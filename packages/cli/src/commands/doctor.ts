@@ -40,9 +40,9 @@ export const doctorCommand: Command = {
       ...checkMachine(),
       await checkOwnStack(context),
       ...(await Promise.all(
-        (Object.keys(connection.urls) as ServiceName[])
-          .filter(isOfStack)
-          .map((service) => checkService(connection, service, context.signal)),
+        (Object.keys(connection.urls) as ServiceName[]).map((service) =>
+          checkService(connection, service, context.signal),
+        ),
       )),
       await checkDocker(context),
     ];
@@ -52,11 +52,6 @@ export const doctorCommand: Command = {
     return isWell ? exitStatus.ok : exitStatus.failed;
   },
 };
-
-/** `up` does not run the query service. */
-function isOfStack(service: ServiceName): boolean {
-  return service !== 'query';
-}
 
 interface Finding {
   readonly verdict: 'well' | 'note' | 'wrong';

@@ -10,7 +10,7 @@ import { readStackSettings, type StackSettings } from '../stack/stack-settings.t
 const help = `Usage: tracelake up [options]          ("npm start -- [options]" does set-up first)
 
 Runs the whole stack on this machine until Ctrl-C: Postgres, nats-server, ingest,
-partition-materializer and trace-export. A service that crashes is started again.
+partition-materializer, trace-export and query. A service that crashes is started again.
 Starting again on the same data directory finds the data.
 
   --data-dir DIR     everything it keeps (TRACELAKE_DATA_DIR; default .tracelake in the clone)
@@ -21,14 +21,14 @@ Starting again on the same data directory finds the data.
   TRACELAKE_DATABASE_URL      a Postgres of yours     postgres://user:password@host/database
   TRACELAKE_NATS_URL          a NATS of yours         nats://host:4222
   TRACELAKE_OBJECT_STORE_URL  where objects go        file:///directory or s3://bucket/prefix
-  TRACELAKE_INGEST_PORT (4318), TRACELAKE_TRACE_EXPORT_PORT (4320), TRACELAKE_MATERIALIZER_PORT
-  (4322), TRACELAKE_BIND (127.0.0.1)
+  TRACELAKE_INGEST_PORT (4318), TRACELAKE_TRACE_EXPORT_PORT (4320), TRACELAKE_QUERY_PORT (4321),
+  TRACELAKE_MATERIALIZER_PORT (4322), TRACELAKE_BIND (127.0.0.1)
 
 Examples:
   tracelake up
   tracelake up --data-dir /var/lib/tracelake --no-demo
-  TRACELAKE_INGEST_PORT=5318 TRACELAKE_TRACE_EXPORT_PORT=5320 TRACELAKE_MATERIALIZER_PORT=5322 \\
-    tracelake up --data-dir /tmp/second-lake
+  TRACELAKE_INGEST_PORT=5318 TRACELAKE_TRACE_EXPORT_PORT=5320 TRACELAKE_QUERY_PORT=5321 \\
+    TRACELAKE_MATERIALIZER_PORT=5322 tracelake up --data-dir /tmp/second-lake
 
 Exit status: 0 stopped by Ctrl-C or SIGTERM, 1 failed, 2 bad command line or configuration.
 `;
@@ -119,6 +119,7 @@ function describeStack(stack: Stack, openable: OpenableProcess | undefined): str
     '',
     `Send telemetry to  ${urls.ingest}   (native clients: /ingestion/insert_process, ..._stream, ..._block)`,
     `Traces come from   ${urls['trace-export']}/v1/processes`,
+    `SQL is answered at ${urls.query}/v1/query   (npx tracelake query "SELECT * FROM processes")`,
     `Operations         ${urls.materializer}/metrics, and /healthz, /readyz, /metrics of each`,
     'Stop with Ctrl-C.',
     '',

@@ -37,7 +37,12 @@ function makeContext(signal = new AbortController().signal) {
 }
 
 async function freePort(): Promise<number> {
-  const ports = await claimPorts('127.0.0.1', { ingest: 0, 'trace-export': 0, materializer: 0 });
+  const ports = await claimPorts('127.0.0.1', {
+    ingest: 0,
+    'trace-export': 0,
+    query: 0,
+    materializer: 0,
+  });
   return ports.ingest;
 }
 

@@ -106,7 +106,7 @@ function alreadyRunning(dataDir: string, pid: number): CliError {
     'cli.stack',
     `a stack already runs on ${dataDir} (process ${pid}). Use it, stop it with Ctrl-C or ` +
       `"kill ${pid}", or start another one with --data-dir and other ports (TRACELAKE_INGEST_PORT, ` +
-      'TRACELAKE_TRACE_EXPORT_PORT, TRACELAKE_MATERIALIZER_PORT)',
+      'TRACELAKE_TRACE_EXPORT_PORT, TRACELAKE_QUERY_PORT, TRACELAKE_MATERIALIZER_PORT)',
     { details: { dataDir, pid } },
   );
 }

@@ -20,11 +20,11 @@ async function occupy(answer: string) {
   };
 }
 
-const open = { ingest: 0, 'trace-export': 0, materializer: 0 };
+const open = { ingest: 0, 'trace-export': 0, query: 0, materializer: 0 };
 
 test('a port that is left open is chosen, each another one', async () => {
   const ports = Object.values(await claimPorts('127.0.0.1', open));
-  assert.equal(new Set(ports).size, 3);
+  assert.equal(new Set(ports).size, 4);
   assert.ok(ports.every((port) => port > 0));
 });
 
@@ -44,7 +44,7 @@ test('every busy port is named with who has it and the variable that moves the s
 
 test('two services on one port are refused', async () => {
   const [port = 0] = Object.values(await claimPorts('127.0.0.1', open));
-  const wanted = { ingest: port, 'trace-export': port, materializer: 0 };
+  const wanted = { ingest: port, 'trace-export': port, query: 0, materializer: 0 };
   await assert.rejects(claimPorts('127.0.0.1', wanted), /two services/);
 });
 

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { CliError } from '../cli-error.ts';
-import { type StackServiceName, servicePorts } from '../client/service-endpoints.ts';
+import { type ServiceName, servicePorts } from '../client/service-endpoints.ts';
 
 /**
  * Makes sure that the stack can listen where it is told to, and chooses a port where that is 0.
@@ -8,11 +8,11 @@ import { type StackServiceName, servicePorts } from '../client/service-endpoints
  */
 export async function claimPorts(
   bind: string,
-  wanted: Readonly<Record<StackServiceName, number>>,
-): Promise<Readonly<Record<StackServiceName, number>>> {
-  const claimed: Record<StackServiceName, number> = { ...wanted };
+  wanted: Readonly<Record<ServiceName, number>>,
+): Promise<Readonly<Record<ServiceName, number>>> {
+  const claimed: Record<ServiceName, number> = { ...wanted };
   const problems: string[] = [];
-  for (const service of Object.keys(wanted) as StackServiceName[]) {
+  for (const service of Object.keys(wanted) as ServiceName[]) {
     try {
       claimed[service] = await tryListen(bind, wanted[service]);
     } catch (error) {
@@ -38,7 +38,7 @@ function tryListen(host: string, port: number): Promise<number> {
 }
 
 async function explain(
-  service: StackServiceName,
+  service: ServiceName,
   bind: string,
   port: number,
   error: NodeJS.ErrnoException,
@@ -76,7 +76,7 @@ export function probeHost(bind: string): string {
   return bind.includes(':') ? `[${bind}]` : bind;
 }
 
-function findDoubled(ports: Readonly<Record<StackServiceName, number>>): number | undefined {
+function findDoubled(ports: Readonly<Record<ServiceName, number>>): number | undefined {
   const values = Object.values(ports);
   return values.find((port, index) => values.indexOf(port) !== index);
 }

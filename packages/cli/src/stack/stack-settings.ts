@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type CommonConfig, EnvReader, readCommonConfig } from '@tracelake/service-kit';
-import { type StackServiceName, servicePorts } from '../client/service-endpoints.ts';
+import { type ServiceName, servicePorts } from '../client/service-endpoints.ts';
 import type { CommandArguments } from '../command.ts';
 
 /** The clone that this command belongs to. */
@@ -10,7 +10,7 @@ export const cloneDir = fileURLToPath(new URL('../../../../', import.meta.url));
 export interface StackSettings {
   readonly dataDir: string;
   readonly bind: string;
-  readonly ports: Readonly<Record<StackServiceName, number>>;
+  readonly ports: Readonly<Record<ServiceName, number>>;
   readonly wantsDemo: boolean;
   /** Each undefined: the stack brings its own. */
   readonly databaseUrl: string | undefined;
@@ -45,6 +45,7 @@ export function readStackSettings(
   const ports = {
     ingest: readPort(env, 'ingest'),
     'trace-export': readPort(env, 'trace-export'),
+    query: readPort(env, 'query'),
     materializer: readPort(env, 'materializer'),
   };
   env.finish();
@@ -79,7 +80,7 @@ export function serviceEnvironment(
   env.TRACELAKE_NATS_URL = urls.nats;
   env.TRACELAKE_OBJECT_STORE_URL = settings.objectStoreUrl;
   for (const [service, port] of Object.entries(settings.ports)) {
-    env[servicePorts[service as StackServiceName].variable] = String(port);
+    env[servicePorts[service as ServiceName].variable] = String(port);
   }
   if (settings.channelDepth !== undefined) {
     env.TRACELAKE_CHANNEL_DEPTH = String(settings.channelDepth);
@@ -98,7 +99,7 @@ function withStandIns(environment: Environment): Environment {
   };
 }
 
-function readPort(env: EnvReader, service: StackServiceName): number {
+function readPort(env: EnvReader, service: ServiceName): number {
   const { variable, defaultPort } = servicePorts[service];
   return env.port(variable, { default: defaultPort });
 }

@@ -7,12 +7,7 @@ import path from 'node:path';
 import { startNats, startPostgres } from '@tracelake/local-servers';
 import { ensureLakeSettings, migrate, openDatabase } from '@tracelake/storage';
 import { CliError } from '../cli-error.ts';
-import {
-  resolveServiceUrls,
-  type ServiceUrls,
-  type StackServiceName,
-  servicePorts,
-} from '../client/service-endpoints.ts';
+import { type ServiceName, type ServiceUrls, servicePorts } from '../client/service-endpoints.ts';
 import { lockDataDir } from './data-dir-lock.ts';
 import { KeptServer } from './kept-server.ts';
 import { LogFile } from './log-file.ts';
@@ -40,10 +35,11 @@ export interface Stack extends AsyncDisposable {
   readonly hopeless: Promise<never>;
 }
 
-const serviceDirs: Readonly<Record<StackServiceName, string>> = {
+const serviceDirs: Readonly<Record<ServiceName, string>> = {
   materializer: 'partition-materializer',
   ingest: 'ingest',
   'trace-export': 'trace-export',
+  query: 'query',
 };
 const readyTimeoutMs = 90_000;
 /** Beyond the grace that a service takes for itself. */
@@ -70,7 +66,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const hopeless = Promise.withResolvers<never>();
   hopeless.promise.catch(() => {});
   const urls = urlsOf(settings);
-  const services = (Object.keys(serviceDirs) as StackServiceName[]).map(
+  const services = (Object.keys(serviceDirs) as ServiceName[]).map(
     (name) =>
       new ServiceProcess({
         name,
@@ -197,18 +193,18 @@ async function stopServices(services: readonly ServiceProcess[], graceMs: number
 }
 
 function urlsOf({ bind, ports }: StackSettings): ServiceUrls {
-  const url = (name: StackServiceName) => `http://${probeHost(bind)}:${ports[name]}`;
+  const url = (name: ServiceName) => `http://${probeHost(bind)}:${ports[name]}`;
   return {
     ingest: url('ingest'),
     'trace-export': url('trace-export'),
-    query: resolveServiceUrls('http://127.0.0.1', {}).query,
+    query: url('query'),
     materializer: url('materializer'),
   };
 }
 
 /** The variables that a later command needs to find this stack, as a prefix for a shell. */
-export function portVariables(ports: Readonly<Record<StackServiceName, number>>): string {
-  return (Object.keys(ports) as StackServiceName[])
+export function portVariables(ports: Readonly<Record<ServiceName, number>>): string {
+  return (Object.keys(ports) as ServiceName[])
     .filter((name) => ports[name] !== servicePorts[name].defaultPort)
     .map((name) => `${servicePorts[name].variable}=${ports[name]} `)
     .join('');
