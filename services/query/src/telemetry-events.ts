@@ -105,7 +105,7 @@ export class TelemetryEvents {
     else if (outcome === 'refused') {
       const code = error instanceof AppError ? error.code : undefined;
       this.#logger.info('query refused', { ...fields, code });
-    } else if (outcome === 'aborted') this.#logger.error('query aborted', { ...fields, error });
+    } else if (outcome === 'aborted') this.#logger.warn('query aborted', { ...fields, error });
     else this.#logger.info('query left by its reader', { ...fields, outcome });
   }
 
