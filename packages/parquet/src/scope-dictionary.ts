@@ -4,7 +4,7 @@
  * scopes of these rows share one; then it is a wider hash that DuckDB computes from the texts.
  */
 
-import type { DuckDBValue } from '@duckdb/node-api';
+import { DuckDBBlobValue, type DuckDBValue } from '@duckdb/node-api';
 import { ParquetError } from './parquet-error.ts';
 import type { ColumnChunk, ParquetReader, QueryOptions } from './parquet-reading.ts';
 
@@ -81,7 +81,8 @@ async function collectRows(
   keyColumn: string,
   options: QueryOptions,
 ): Promise<ScopeRow[]> {
-  const sql = `SELECT ${keyColumn}, name, target, filename, line FROM ${source} GROUP BY ALL`;
+  const sql = `SELECT key, encode(name), encode(target), encode(filename), line FROM
+    (SELECT ${keyColumn} AS key, name, target, filename, line FROM ${source} GROUP BY ALL)`;
   const rows = await reader.rows(sql, options);
   return rows.map(([key, name, target, filename, line]) => ({
     key: Number(key),
@@ -94,8 +95,11 @@ async function collectRows(
   }));
 }
 
+/** The binding takes a byte order mark off the start of a text, so texts are read as the bytes they are. */
+const exactUtf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 function textOf(value: DuckDBValue | undefined): string {
-  return typeof value === 'string' ? value : '';
+  return value instanceof DuckDBBlobValue ? exactUtf8.decode(value.bytes) : '';
 }
 
 function hasDistinctKeys(rows: readonly ScopeRow[]): boolean {
