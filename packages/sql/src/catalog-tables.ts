@@ -1,7 +1,13 @@
 /** Columns of what is read from the catalog database, and of what the planner makes of it. */
 
-import type { CatalogTable } from './lake-catalog.ts';
-import { columnsFrom } from './sql-column.ts';
+import type { CatalogTableName } from './source-ref.ts';
+import { columnsFrom, type SqlColumn } from './sql-column.ts';
+
+/** A table read from the catalog database. */
+export interface CatalogTable {
+  readonly name: CatalogTableName;
+  readonly columns: readonly SqlColumn[];
+}
 
 const PROCESS_COLUMNS = columnsFrom(`
   process_id VARCHAR

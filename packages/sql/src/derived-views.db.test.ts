@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { catalog, SqlEngine } from '../test/sql-engine.ts';
 import { DERIVED_VIEWS } from './derived-views.ts';
-import { type SqlColumn, sqlColumnsOf } from './lake-catalog.ts';
+import { sqlColumnsOf } from './lake-catalog.ts';
+import type { SqlColumn } from './sql-column.ts';
 import { quoteName } from './sql-text.ts';
 
 const ID = '6a08e488-07e0-4ce6-80ec-c38b5dee8521';

@@ -1,9 +1,8 @@
+export type { CatalogTable } from './catalog-tables.ts';
 export type { DerivedView } from './derived-views.ts';
 export {
-  type CatalogTable,
   createLakeCatalog,
   type LakeCatalog,
-  type SqlColumn,
   sqlColumnsOf,
 } from './lake-catalog.ts';
 export { lakeMacros } from './lake-macros.ts';
@@ -18,5 +17,6 @@ export {
   type ViewSourceRef,
 } from './source-ref.ts';
 export { analyseSql, type SqlAnalysis } from './sql-analysis.ts';
+export type { SqlColumn } from './sql-column.ts';
 export { SqlError, type SqlErrorCode } from './sql-error.ts';
 export { type Analysis, analyseStatement, type DerivedTable } from './statement-analysis.ts';

@@ -1,18 +1,14 @@
 import type { ColumnDefinition, ColumnType, ViewRegistry } from '@tracelake/lakehouse';
-import { CATALOG_TABLES, LIST_PARTITIONS_COLUMNS, PARSE_BLOCK_COLUMNS } from './catalog-tables.ts';
+import {
+  CATALOG_TABLES,
+  type CatalogTable,
+  LIST_PARTITIONS_COLUMNS,
+  PARSE_BLOCK_COLUMNS,
+} from './catalog-tables.ts';
 import { DERIVED_VIEWS, type DerivedView } from './derived-views.ts';
 import { listViewSetsView } from './list-view-sets.ts';
-import type { CatalogTableName } from './source-ref.ts';
 import type { SqlColumn } from './sql-column.ts';
 import { sqlTypeOf } from './sql-column.ts';
-
-export type { SqlColumn } from './sql-column.ts';
-
-/** A table read from the catalog database. */
-export interface CatalogTable {
-  readonly name: CatalogTableName;
-  readonly columns: readonly SqlColumn[];
-}
 
 /** Everything a statement may read, by name (lower case). */
 export interface LakeCatalog {

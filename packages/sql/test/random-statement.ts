@@ -15,7 +15,7 @@ const TABLES = [
 ];
 
 /** Tables and functions that no statement may name. */
-export const FORBIDDEN_TABLES = [
+const FORBIDDEN_TABLES = [
   "'file.parquet'",
   '"secret.csv"',
   'main.processes',
@@ -34,7 +34,7 @@ export const FORBIDDEN_TABLES = [
   "view_instance('thread_spans', 'global')",
 ];
 
-export const FORBIDDEN_VALUES = [
+const FORBIDDEN_VALUES = [
   "getenv('HOME')",
   "GetEnv('HOME')",
   "current_setting('threads')",
