@@ -30,8 +30,6 @@ import { LakeReader } from './harness/lake-rows.ts';
 import { type ProcessStack, startProcessStack } from './harness/process-stack.ts';
 
 const BLOCK = '/ingestion/insert_block';
-const INT64_MAX = 2n ** 63n - 1n;
-const INT64_MIN = -(2n ** 63n);
 const MIB = 1024 * 1024;
 const scope = { name: 'work', target: 'app', file: 'main.rs', line: 1 };
 
@@ -243,49 +241,6 @@ describe('hostile input', () => {
     assert.deepEqual(messages, ['after', 'before']);
   });
 
-  const EXTREMES: readonly { readonly process?: object; readonly block?: object }[] = [
-    { process: { startTicks: INT64_MAX } },
-    { process: { startTicks: INT64_MIN } },
-    { process: { startTicks: INT64_MIN, tscFrequencyHz: 1n } },
-    { process: { startTicks: INT64_MAX, tscFrequencyHz: 1n } },
-    { process: { tscFrequencyHz: INT64_MAX } },
-    { process: { tscFrequencyHz: -1n } },
-    { process: { startNs: -(10n ** 15n) } },
-    { process: { startNs: INT64_MAX - 807n } },
-    { process: { startNs: INT64_MIN + 808n } },
-    { block: { beginTicks: INT64_MIN, endTicks: INT64_MAX } },
-    { block: { beginTicks: INT64_MAX, endTicks: INT64_MIN } },
-    { block: { beginTicks: INT64_MIN, endTicks: INT64_MAX }, process: { tscFrequencyHz: 0n } },
-    { block: { beginNs: INT64_MAX - 807n, endNs: INT64_MIN + 808n } },
-    {
-      block: { beginNs: INT64_MIN + 808n, endNs: INT64_MAX - 807n },
-      process: { tscFrequencyHz: 0n },
-    },
-    { block: { objectOffset: INT64_MAX } },
-    { block: { objectCount: 2 ** 31 - 1 } },
-    { block: { objectCount: 0 } },
-  ];
-
-  test('times, ticks and counts at the ends of their range are taken, built and exported', async () => {
-    for (const [index, extreme] of EXTREMES.entries()) {
-      const recording = new RecordingBuilder({ seed: 300 + index });
-      const thread = recording.addThread({ name: 'main', id: '1' });
-      thread.begin(scope, 100);
-      thread.asyncBegin({ scope, spanId: 1, ticks: 110 });
-      thread.asyncEnd({ scope, spanId: 1, ticks: 120 });
-      thread.end(scope, 200);
-      recording.log({ ticks: 5, message: 'hello' });
-      recording.metric({ ticks: 6, name: 'm', unit: 'ticks', value: 1n });
-      await takeAll(recording.requests().map((request) => withExtreme(request, extreme)));
-      const what = `extreme ${index}`;
-      const trace = await exported(recording.processId, 0);
-      assert.deepEqual(namesOf(trace), ['work', 'work'], what);
-      for (const view of ['log_entries', 'measures']) {
-        assert.equal((await lake.rows(view, recording.processId)).length, 1, `${what}, ${view}`);
-      }
-    }
-  });
-
   for (const seed of [1, 2]) {
     test(`random requests to the reading services are answered, none with a failure, seed ${seed}`, async () => {
       const random = seededRandom(seed);
@@ -353,23 +308,6 @@ function assertProblem(response: Response, text: string): void {
 function exactEnvelope(body: Uint8Array): BlockEnvelope {
   const block = decodeBlockEnvelope(body);
   return { ...block, beginNs: block.exactBeginNs, endNs: block.exactEndNs };
-}
-
-function withExtreme(
-  { path, body }: TelemetryRequest,
-  extreme: { readonly process?: object; readonly block?: object },
-): TelemetryRequest {
-  if (path.endsWith('process'))
-    return {
-      path,
-      body: encodeProcessInfo({ ...decodeProcessInfo(body), ...extreme.process }, 'rust'),
-    };
-  if (path.endsWith('block'))
-    return {
-      path,
-      body: encodeBlockEnvelope({ ...exactEnvelope(body), ...extreme.block }, 'rust'),
-    };
-  return { path, body };
 }
 
 function namesOf({ slices }: DecodedTrace): string[] {
