@@ -99,6 +99,15 @@ export class Dependencies {
     return properties;
   }
 
+  /** What a dependency is, for whoever shows it as it is. */
+  describe(index: number): DescribedDependency {
+    const kind = this.#kinds[index];
+    if (kind === PROPERTY_SET) return { kind: 'properties', properties: this.propertiesOf(index) };
+    const type = this.#typeOf(index);
+    if (kind !== RECORD || type === undefined) return { kind: 'text', text: this.textOf(index) };
+    return { kind: 'record', type, buffer: this.#buffer, start: this.#start(index) };
+  }
+
   #start(index: number): number {
     return this.#starts[index] ?? 0;
   }
@@ -227,6 +236,16 @@ export class Dependencies {
       failRecord(this.#buffer, offset, `dependency ${formatId(low, high)} is there twice`);
   }
 }
+
+export type DescribedDependency =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'properties'; readonly properties: ReadonlyMap<string, string> }
+  | {
+      readonly kind: 'record';
+      readonly type: TypeLayout;
+      readonly buffer: TransitBuffer;
+      readonly start: number;
+    };
 
 interface PropertyLayout {
   readonly size: number;

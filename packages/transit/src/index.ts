@@ -26,6 +26,7 @@ export {
   decodeLz4Frame,
 } from './lz4-frame.ts';
 export { decodeProcessInfo } from './process-envelope.ts';
+export { listRawObjects, type RawObject } from './raw-objects.ts';
 export { scopeHash } from './scope-hash.ts';
 export type { SpanScope } from './span-scopes.ts';
 export { decodeStreamInfo } from './stream-envelope.ts';

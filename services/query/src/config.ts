@@ -23,6 +23,8 @@ export interface QueryConfig extends CommonConfig {
   readonly tempBytesMax: number;
   /** Of a request's body. */
   readonly bodyBytesMax: number;
+  /** Of a block that is looked into. */
+  readonly decompressedBytesMax: number;
   /** Remote objects kept on this machine. */
   readonly cacheBytes: number;
   /** How long a query waits for partitions to be built. */
@@ -51,6 +53,7 @@ export function readQueryConfig(env: EnvReader): QueryConfig {
     bytesMax: whole('QUERY_RESULT_BYTES', 100 * GIB, 1024, 2 ** 50),
     tempBytesMax: whole('QUERY_TEMP_BYTES', 10 * GIB, MIB, 2 ** 50),
     bodyBytesMax: whole('QUERY_BODY_BYTES', MIB, 1024, GIB),
+    decompressedBytesMax: whole('MAX_DECOMPRESSED_BYTES', 256 * MIB, MIB, GIB),
     cacheBytes: whole('QUERY_CACHE_BYTES', 10 * GIB, MIB, 2 ** 50),
     materializeTimeoutS: seconds('MATERIALIZE_TIMEOUT_S', 120, 0.05, 86_400),
     stallTimeoutS: seconds('QUERY_STALL_TIMEOUT_S', 600, 0.05, 86_400),

@@ -5,7 +5,7 @@ export type QueryErrorCode =
   | 'query.bad-request'
   | 'query.not-acceptable'
   | 'query.unknown-source'
-  | 'query.not-available'
+  | 'query.bad-block'
   | 'query.queue-full'
   | 'query.client-gone'
   | 'query.client-stalled'

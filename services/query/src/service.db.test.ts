@@ -139,6 +139,14 @@ test('the catalog is up to the moment, with the columns whose names have a dot',
   const sql = `SELECT p.exe, count(*) AS n FROM processes p JOIN streams s USING (process_id)
     WHERE process_id = '${processId}' GROUP BY ALL`;
   assert.equal((await rowsOf(sql))[0]?.exe, blocks[0]?.exe);
+  const [block] = await rowsOf(
+    `SELECT block_id, nb_objects FROM blocks WHERE process_id = '${processId}' LIMIT 1`,
+  );
+  const objects = await rowsOf(`SELECT type_name, value FROM parse_block('${block?.block_id}')`);
+  assert.equal(objects.length, Number(block?.nb_objects));
+  for (const { type_name, value } of objects) {
+    assert.equal(JSON.parse(String(value)).__type, type_name);
+  }
   const rejected = 'SELECT block_id, view_set, reason FROM rejected_blocks';
   assert.deepEqual(await rowsOf(rejected), []);
   const early = { sql: 'SELECT count(*) AS n FROM blocks', end: '1980-01-01T00:00:00Z' };

@@ -64,6 +64,8 @@ export async function createQueryService(
     registry,
     lakeCatalog: createLakeCatalog(registry),
     cache,
+    objects,
+    decompressedBytesMax: config.decompressedBytesMax,
     tempDir,
     buildTimeoutMs: config.materializeTimeoutS * 1000,
     conversionMemoryBytes: CONVERSION_MEMORY_BYTES,

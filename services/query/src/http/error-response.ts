@@ -37,8 +37,8 @@ function statusOfQuery(code: QueryErrorCode): number {
       return 406;
     case 'query.queue-full':
       return 429;
-    case 'query.not-available':
-      return 501;
+    case 'query.bad-block':
+      return 422;
     case 'query.lease-lost':
       return 503;
     case 'query.client-gone':

@@ -54,12 +54,12 @@ export async function readCatalogSources(
 
 /** Rows made here, as a Parquet file that is removed with the directory. */
 export async function writeRows(
-  rows: readonly object[],
+  rows: Iterable<object> | AsyncIterable<object>,
   columns: readonly SqlColumn[],
   { path, converter, signal }: { path: string; converter: ParquetReader; signal: AbortSignal },
 ): Promise<void> {
   const lines = createWriteStream(`${path}.ndjson`);
-  for (const row of rows) {
+  for await (const row of rows) {
     if (!lines.write(`${JSON.stringify(row)}\n`)) await once(lines, 'drain', { signal });
   }
   lines.end();

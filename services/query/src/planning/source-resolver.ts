@@ -16,11 +16,13 @@ import {
   type Database,
   type InstanceSnapshot,
   type LakeSnapshot,
+  type ObjectStore,
   PartitionCatalog,
   ProcessRepository,
 } from '@tracelake/storage';
 import type { SourceRef, TableDefinition } from '../engine/protocol.ts';
 import { QueryError } from '../query-error.ts';
+import { readBlockObjects } from './block-objects.ts';
 import {
   quoteName,
   quoteText,
@@ -46,6 +48,9 @@ export interface SourceResolverParts {
   readonly registry: ViewRegistry;
   readonly lakeCatalog: LakeCatalog;
   readonly cache: ObjectCache;
+  readonly objects: Pick<ObjectStore, 'get'>;
+  /** Of a block that `parse_block` opens. */
+  readonly decompressedBytesMax: number;
   readonly tempDir: string;
   readonly buildTimeoutMs: number;
   /** Of DuckDB while it turns the catalog's tables into Parquet. */
@@ -185,22 +190,23 @@ export class SourceResolver {
   }
 
   async #catalogTables(
-    { catalog }: SourceSelection,
+    { catalog, blocks }: SourceSelection,
     range: QueryRange,
     held: AsyncDisposableStack,
     signal: AbortSignal,
   ): Promise<TableDefinition[]> {
-    if (catalog.length === 0) return [];
+    if (catalog.length === 0 && blocks.length === 0) return [];
     const directory = await this.#makeDirectory(held);
     await using converter = await this.#openConverter(directory);
-    const { db, lakeCatalog } = this.#parts;
-    return await readCatalogSources(catalog, range, {
-      db,
-      lakeCatalog,
-      converter,
-      directory,
-      signal,
-    });
+    const options = { ...this.#parts, converter, directory, signal };
+    const tables = await readCatalogSources(catalog, range, options);
+    const columns = this.#parts.lakeCatalog.functionColumns.parse_block;
+    for (const { table, blockId } of blocks) {
+      const path = join(directory, `${table}.parquet`);
+      await writeRows(readBlockObjects(blockId, options), columns, { path, converter, signal });
+      tables.push({ table, files: [path], columns: columns.map(tableColumn) });
+    }
+    return tables;
   }
 
   async #makeDirectory(held: AsyncDisposableStack): Promise<string> {

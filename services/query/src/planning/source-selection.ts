@@ -36,9 +36,15 @@ export interface CatalogSource {
   readonly name: CatalogSourceName;
 }
 
+export interface BlockSource {
+  readonly table: string;
+  readonly blockId: string;
+}
+
 export interface SourceSelection {
   readonly views: readonly ViewSource[];
   readonly catalog: readonly CatalogSource[];
+  readonly blocks: readonly BlockSource[];
 }
 
 /** Tables of the catalog database that each source is made from. */
@@ -59,7 +65,7 @@ const THREAD_VIEW = 'thread_spans';
 const CLOCK_DRIFT_NS = 24n * 3600n * 1_000_000_000n;
 
 /**
- * Errors: `lakehouse.unknown-view`, `lakehouse.bad-instance`, `query.unknown-source`, `query.not-available`. The last argument tells
+ * Errors: `lakehouse.unknown-view`, `lakehouse.bad-instance`, `query.unknown-source`. The last argument tells
  * the ids of processes among those given to `spans`.
  */
 export function selectSources(
@@ -69,13 +75,16 @@ export function selectSources(
 ): SourceSelection {
   const views: ViewSource[] = [];
   const catalog: CatalogSource[] = [];
+  const blocks: BlockSource[] = [];
   for (const source of sources) {
     if (source.kind === 'view') views.push(viewSource(source, registry));
     else if (source.kind === 'function' && source.name === 'spans') {
       views.push(spansSource(source, registry, isProcess));
+    } else if (source.kind === 'function' && source.name === 'parse_block') {
+      blocks.push({ table: source.table, blockId: String(source.args[0]) });
     } else catalog.push({ table: source.table, name: catalogNameOf(source.name) });
   }
-  return { views, catalog };
+  return { views, catalog, blocks };
 }
 
 /** Ids given to `spans`, of which it must be known whether they are processes. */
@@ -150,9 +159,6 @@ function spansSource(
 
 function catalogNameOf(name: string): CatalogSourceName {
   if (Object.hasOwn(CATALOG_BASES, name)) return name as CatalogSourceName;
-  if (name === 'parse_block') {
-    throw new QueryError('query.not-available', 'parse_block is known but not available here');
-  }
   throw new QueryError('query.unknown-source', `there is no table or function "${name}"`);
 }
 
