@@ -8,6 +8,7 @@
  * names no table that the engine could find elsewhere, whatever its own rules of scope are.
  */
 
+import { syntaxHint } from './dialect-hints.ts';
 import type { LakeCatalog } from './lake-catalog.ts';
 import { isSerialisedObject } from './serialised-statement.ts';
 import type { SourceRef } from './source-ref.ts';
@@ -72,7 +73,7 @@ function parserError(serialised: Readonly<Record<string, unknown>>): SqlError {
     return /^Only SELECT/.test(message) ? notASelect() : new SqlError('sql.unsupported', message);
   }
   const position = Number(serialised.position);
-  return new SqlError('sql.syntax', message, {
+  return new SqlError('sql.syntax', `${message}${syntaxHint(message)}`, {
     details: Number.isSafeInteger(position) ? { position } : {},
   });
 }

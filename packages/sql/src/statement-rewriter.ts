@@ -1,4 +1,5 @@
 import { ALLOWED_FUNCTIONS, ALLOWED_TABLE_FUNCTIONS } from './allowed-functions.ts';
+import { insteadOf } from './dialect-hints.ts';
 import { LAKE_MACRO_NAMES, LAKE_TABLE_MACRO_NAMES } from './lake-macros.ts';
 import { isSerialisedObject, type SerialisedObject } from './serialised-statement.ts';
 import { LAKE_SCHEMA } from './source-ref.ts';
@@ -187,7 +188,11 @@ export class StatementRewriter {
     const name = String(call.function_name);
     if (isQualified(call) || !this.#tables.isFunction(lowerAscii(name))) {
       if (isQualified(call) || !isTableFunction(lowerAscii(name)))
-        throw refused('sql.function-refused', `${name} is no function of the lake's tables`, value);
+        throw refused(
+          'sql.function-refused',
+          `${name} is no function of the lake's tables${insteadOf(lowerAscii(name))}`,
+          value,
+        );
       const { function: _call, ...rest } = withoutType(value);
       return {
         ...this.#members(rest, scope),
@@ -241,7 +246,11 @@ function checkFunction(value: SerialisedObject): void {
   const name = String(value.function_name);
   const lower = lowerAscii(name);
   if (!isQualified(value) && (ALLOWED_FUNCTIONS.has(lower) || LAKE_MACRO_NAMES.has(lower))) return;
-  throw refused('sql.function-refused', `function ${name} is refused or unknown`, value);
+  throw refused(
+    'sql.function-refused',
+    `function ${name} is refused or unknown${insteadOf(lower)}`,
+    value,
+  );
 }
 
 /** The parser itself qualifies what an operator stands for by `main`. */
