@@ -30,7 +30,7 @@ for (const format of ['arrow', 'csv'] as const) {
   test(
     `memory is flat while a slow reader takes ten million rows as ${format}`,
     options,
-    async () => {
+    async (context) => {
       await using engine = await startEngine({ warmCount: 0 });
       const limits = { timeMs: TIME_MS, rowsMax: ROWS, bytesMax: 2 ** 32 };
       const figures = await readSlowly(engine, { sql: SQL, format, limits });
