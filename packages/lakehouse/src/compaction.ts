@@ -13,7 +13,7 @@ import {
   type KeepSegment,
   type PlanRequest,
   planSegments,
-  RUN_EVENTS_MAX,
+  runEventsMaxOf,
   runWeightOf,
 } from './planning.ts';
 import { compareInsertOrder } from './stream-order.ts';
@@ -44,7 +44,7 @@ export interface CompactionGroup {
  * blocks and n log n in runs.
  */
 export function planCompaction(request: PlanRequest): CompactionGroup[] {
-  const { view, runEventsMax = RUN_EVENTS_MAX } = request;
+  const { view, runEventsMax = runEventsMaxOf(request.view) } = request;
   return stretchesOf(request).flatMap((stretch) =>
     mergeUpwards(stretch, runEventsMax)
       .filter(({ members }) => members.length > 1)
@@ -86,7 +86,7 @@ function stretchesOf(request: PlanRequest): Candidate[][] {
     }
     const { partition, blocks } = segment;
     if (request.view.folds) previous = partition;
-    const weight = weightOfRun(blocks, request.runEventsMax ?? RUN_EVENTS_MAX);
+    const weight = weightOfRun(blocks, request.runEventsMax ?? runEventsMaxOf(request.view));
     stretch.push(candidateOf([{ partition, blocks, predecessor, weight }]));
   }
   cut();

@@ -18,6 +18,17 @@ import type { RunContext, ViewSet } from './view.ts';
 /** Events of a run at most, as `runWeightOf` counts them; a bigger block stands alone. */
 export const RUN_EVENTS_MAX = 2 ** 20;
 
+/**
+ * Events of a run of a view that does not fold. Its rows may each have a text of their own, which take seconds to
+ * put together for a million rows, and nothing ties its runs to each other.
+ */
+const UNFOLDED_RUN_EVENTS_MAX = 2 ** 18;
+
+/** The cap on the runs of a view, unless a plan is asked for with another. */
+export function runEventsMaxOf({ folds }: Pick<ViewSet, 'folds'>): number {
+  return folds ? RUN_EVENTS_MAX : UNFOLDED_RUN_EVENTS_MAX;
+}
+
 const RUN_BLOCKS_MAX = 4096;
 
 /**
@@ -36,7 +47,7 @@ export interface PlanRequest {
   readonly wanted: readonly SourceBlock[];
   /** Those of another schema hash are left alone. */
   readonly partitions: readonly PartitionRecord[];
-  /** Default `RUN_EVENTS_MAX`. */
+  /** Default `runEventsMaxOf` the view. */
   readonly runEventsMax?: number;
 }
 
@@ -100,7 +111,7 @@ export function planSegments(request: PlanRequest): Segment[] {
 
 /** Also tells which runs have no wanted block any more. */
 function layOutInstance(request: PlanRequest): { segments: Segment[]; gone: PartitionRecord[] } {
-  const { view, wanted, runEventsMax = RUN_EVENTS_MAX } = request;
+  const { view, wanted, runEventsMax = runEventsMaxOf(request.view) } = request;
   const ordered = wanted.toSorted(view.folds ? compareStreamOrder : compareInsertOrder);
   const runs = partitionsOf(request, 'run');
   const judged = judgeRuns(request, ordered, runs);

@@ -28,7 +28,10 @@ export async function tryClaim(
   return rows.length === 1;
 }
 
-/** False when the claim has passed to another owner, or has expired and could. */
+/**
+ * False when the claim has passed to another owner. One that has expired and that nobody took is still its owner's:
+ * who was too busy to renew in time would otherwise do all the work again, and be as busy.
+ */
 export async function renewClaim(
   db: Queryable,
   { viewSet, instance, owner, ttlMs }: ClaimKey & { readonly ttlMs: number },
@@ -39,7 +42,6 @@ export async function renewClaim(
       UPDATE claims
       SET expires_at = clock_timestamp() + ${ttlMs}::double precision * interval '1 millisecond'
       WHERE view_set = ${viewSet} AND instance = ${instance} AND owner = ${owner}
-        AND expires_at > clock_timestamp()
       RETURNING owner`,
     signal,
   );

@@ -321,8 +321,10 @@ test('a claim is held by one, kept by renewing, and free once released or expire
   await catalog.releaseClaim({ ...claim, owner });
   assert.equal(await catalog.tryClaim({ ...claim, owner: 'y', ttlMs: 1 }), true);
   await fixture.db.query(sql`SELECT pg_sleep(0.01)`);
-  assert.equal(await catalog.renewClaim({ ...claim, owner: 'y' }), false);
+  assert.equal(await catalog.renewClaim({ ...claim, owner: 'y', ttlMs: 1 }), true);
+  await fixture.db.query(sql`SELECT pg_sleep(0.01)`);
   assert.equal(await catalog.tryClaim({ ...claim, owner: 'z' }), true);
+  assert.equal(await catalog.renewClaim({ ...claim, owner: 'y' }), false);
 });
 
 test('instances with uncovered wanted blocks are listed as behind, longest waiting first', async () => {
