@@ -11,7 +11,7 @@ import {
 } from '../src/engine/engine-pool.ts';
 import type { RunRequest, TableDefinition } from '../src/engine/protocol.ts';
 
-export const PROCESS_ID = '0192d3b4-5c6d-7e8f-9a0b-1c2d3e4f5a6b';
+const PROCESS_ID = '0192d3b4-5c6d-7e8f-9a0b-1c2d3e4f5a6b';
 
 /** Rows 0 to 999: `time` is nanoseconds 0 to 999, `msg` has three values. */
 export const LOG_ENTRIES = `SELECT * FROM view_instance('log_entries', '${PROCESS_ID}')`;
