@@ -1,4 +1,5 @@
 export type { BlockRecorder, FlushOptions } from './block-recorder.ts';
+export { parseCsv } from './csv.ts';
 export {
   type CsvTable,
   fixtureCases,
