@@ -10,7 +10,7 @@ import {
 } from 'apache-arrow';
 import { type ColumnGatherer, createGatherer } from './arrow-columns.ts';
 import type { ResultColumn } from './result-columns.ts';
-import type { ResultEncoder } from './result-streaming.ts';
+import type { ResultEncoder } from './result-encoder.ts';
 
 /** A record batch ends with the chunk that reaches either. */
 const BATCH_ROWS = 32_768;

@@ -1,7 +1,7 @@
 import type { DuckDBDataChunk, DuckDBValue } from '@duckdb/node-api';
 import { type CellStyle, cellTexts } from './cell-texts.ts';
 import type { ResultColumn } from './result-columns.ts';
-import type { ResultEncoder } from './result-streaming.ts';
+import type { ResultEncoder } from './result-encoder.ts';
 import { jsonText, plainText } from './text-values.ts';
 
 /** Null is an empty field and the empty text a quoted one, so that they stay apart. */

@@ -1,7 +1,7 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 import { type CellStyle, cellTexts } from './cell-texts.ts';
 import type { ResultColumn } from './result-columns.ts';
-import type { ResultEncoder } from './result-streaming.ts';
+import type { ResultEncoder } from './result-encoder.ts';
 import { integerText, jsonText } from './text-values.ts';
 
 const STYLE: CellStyle = {

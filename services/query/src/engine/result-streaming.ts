@@ -4,22 +4,15 @@
  */
 
 import type { Socket } from 'node:net';
-import type { DuckDBDataChunk, DuckDBResult } from '@duckdb/node-api';
+import type { DuckDBResult } from '@duckdb/node-api';
 import { ArrowEncoder } from './arrow-encoding.ts';
 import { CsvEncoder } from './csv-encoding.ts';
 import { EngineError } from './engine-error.ts';
 import { JsonEncoder } from './json-encoding.ts';
 import type { ResultFormat, RunLimits, RunRequest, RunSummary } from './protocol.ts';
 import { type ResultColumn, resultColumns } from './result-columns.ts';
+import type { ResultEncoder } from './result-encoder.ts';
 import { WorkClock } from './work-clock.ts';
-
-/** How an answer is written; each method gives the bytes that are ready, often none. */
-export interface ResultEncoder {
-  begin(): Uint8Array;
-  /** Keeps nothing of the chunk's memory. */
-  add(chunk: DuckDBDataChunk): Uint8Array;
-  end(): Uint8Array;
-}
 
 /** What of a session the stream needs. */
 interface StatementRunner {

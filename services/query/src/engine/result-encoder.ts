@@ -1,0 +1,9 @@
+import type { DuckDBDataChunk } from '@duckdb/node-api';
+
+/** How an answer is written; each method gives the bytes that are ready, often none. */
+export interface ResultEncoder {
+  begin(): Uint8Array;
+  /** Keeps nothing of the chunk's memory. */
+  add(chunk: DuckDBDataChunk): Uint8Array;
+  end(): Uint8Array;
+}
