@@ -27,6 +27,7 @@ import { type Cluster, type Part, startCluster } from './harness/cluster.ts';
 import { findEngineProblem } from './harness/docker-engine.ts';
 import { findSliceDifferences } from './harness/expected-slices.ts';
 import { copyProcess, type ProcessCopy } from './harness/fixture-copy.ts';
+import { queryRows } from './harness/query-answers.ts';
 
 const EXACT_CASES = fixtureCases().filter((name) => name !== 'estimated');
 const CRASH_SEEDS = (process.env.TRACELAKE_E2E_SEEDS ?? '1,2,3').split(',').map(Number);
@@ -53,6 +54,13 @@ describe('the whole system in containers', { skip: engineProblem ?? false }, () 
       assert.equal(first.headers.get('tracelake-blocks-rejected'), '0');
     });
   }
+
+  test('the lake answers SQL', async () => {
+    const fixture = loadFixture('small');
+    const sql = `SELECT count(*) AS entries FROM view_instance('log_entries', '${fixture.processId}')`;
+    const entries = fixture.expected('log_entries').rows.length;
+    assert.deepEqual(await queryRows(cluster.queryUrl, sql), [{ entries }]);
+  });
 
   test('a recording sent twice over in a shuffled order gives the same bytes again', async () => {
     const random = seededRandom(7);
