@@ -75,7 +75,7 @@ export function readAnswer(bytes: Uint8Array, format: AnswerFormat): AnswerTable
 }
 
 /** One text for one value, however a format writes it. */
-export function cellText(value: unknown): string {
+function cellText(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (typeof value === 'object') return JSON.stringify(value);
   const text = String(value);
