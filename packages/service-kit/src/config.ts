@@ -60,6 +60,15 @@ export function readCommonConfig(env: EnvReader): CommonConfig {
   };
 }
 
+/** How every service connects to the bus: in the background, since none of them needs it for a start. */
+export function busSettingsOf(config: Pick<CommonConfig, 'natsUrl' | 'lanes'>): {
+  readonly servers: string;
+  readonly lanes: number;
+  readonly waitForServer: false;
+} {
+  return { servers: config.natsUrl.reveal(), lanes: config.lanes, waitForServer: false };
+}
+
 /** The environment of this process: the one place outside services' `config.ts` that reads it. */
 export function processEnvironment(): Environment {
   return process.env;

@@ -1,11 +1,12 @@
 export { type ApiKey, ApiKeyRing, readApiKeys } from './api-keys.ts';
 export { type ExposureRule, findExposureProblem, isLoopback } from './bind-rule.ts';
 export { ByteBudget, type ByteReservation } from './byte-budget.ts';
-export { type CommonConfig, readCommonConfig } from './config.ts';
+export { busSettingsOf, type CommonConfig, readCommonConfig } from './config.ts';
 export { ConfigError, type ConfigIssue } from './config-error.ts';
 export { type Environment, EnvReader, type NumberRange, type UrlRule } from './env-reader.ts';
 export { createHttpServer, type HttpServer, type HttpServerOptions } from './http-server.ts';
 export { InFlightTracker } from './in-flight-tracker.ts';
+export { type LakeStores, openLakeStores } from './lake-stores.ts';
 export {
   createLogger,
   describeError,

@@ -6,20 +6,16 @@
 import { type Bus, connectBus } from '@tracelake/bus';
 import {
   ByteBudget,
+  busSettingsOf,
   createHttpServer,
   type HttpServer,
+  type LakeStores,
+  openLakeStores,
   type RunningService,
   type ServiceContext,
-  waitForDependency,
 } from '@tracelake/service-kit';
 import {
   BlockRepository,
-  type Database,
-  ensureLakeSettings,
-  migrate,
-  type ObjectStore,
-  openDatabase,
-  openObjectStore,
   ProcessRepository,
   requeueRecent,
   StreamRepository,
@@ -52,8 +48,8 @@ export async function createIngestService(
   await using stack = new AsyncDisposableStack();
   const { logger, metrics } = context;
   const events = new TelemetryEvents(logger, metrics);
-  const db = stack.use(await openLake(config, context));
-  const objects = await openObjects(config, context);
+  const lake = stack.use(await openLakeStores(config, context, 'tracelake-ingest'));
+  const { db, objects } = lake;
   const tables: MarkerPorts = {
     processes: new ProcessRepository(db),
     streams: new StreamRepository(db),
@@ -63,7 +59,7 @@ export async function createIngestService(
   const bus = stack.use(await openBus(config, events));
   const announcer = startAnnouncing(stack, { config, db, bus, tables, streamTags, events });
   const budget = new ByteBudget(config.maxInFlightBytes);
-  const server = stack.use(createServer({ config, context, db, objects, bus }));
+  const server = stack.use(createServer({ config, context, lake, bus }));
   events.registerGauges(metrics, {
     budget,
     announceQueueDepth: () => announcer.queueDepth,
@@ -95,45 +91,14 @@ export async function createIngestService(
   };
 }
 
-async function openLake(config: IngestConfig, context: ServiceContext): Promise<Database> {
-  await using stack = new AsyncDisposableStack();
-  const db = stack.use(
-    openDatabase(config.databaseUrl.reveal(), {
-      poolSize: config.databasePoolConnections,
-      applicationName: 'tracelake-ingest',
-    }),
-  );
-  await waitForDependency(
-    async (signal) => {
-      const { applied, version } = await migrate(db, signal);
-      if (applied.length > 0) context.logger.info('database migrated', { applied, version });
-      await ensureLakeSettings(db, { lanes: config.lanes }, signal);
-    },
-    { name: 'postgres', ...context },
-  );
-  stack.move();
-  return db;
-}
-
-async function openObjects(config: IngestConfig, context: ServiceContext): Promise<ObjectStore> {
-  const objects = await openObjectStore(config.objectStoreUrl, { endpoint: config.s3EndpointUrl });
-  await waitForDependency((signal) => objects.checkReady(signal), {
-    name: 'object-store',
-    ...context,
-  });
-  return objects;
-}
-
 /**
  * Gives the bus a moment, so that a usual start announces from the first row on. Then nothing waits for it: the
  * connection is made in the background, for as long as it takes.
  */
 async function openBus(config: IngestConfig, events: TelemetryEvents): Promise<Bus> {
   const bus = await connectBus({
-    servers: config.natsUrl.reveal(),
+    ...busSettingsOf(config),
     name: 'tracelake-ingest',
-    lanes: config.lanes,
-    waitForServer: false,
     onEvent: (event) => events.busEvent(event),
   });
   const signal = AbortSignal.timeout(BUS_START_MS);
@@ -143,7 +108,7 @@ async function openBus(config: IngestConfig, events: TelemetryEvents): Promise<B
 
 interface AnnouncingParts {
   readonly config: IngestConfig;
-  readonly db: Database;
+  readonly db: LakeStores['db'];
   readonly bus: Bus;
   readonly tables: MarkerPorts;
   readonly streamTags: StreamTags;
@@ -185,20 +150,16 @@ function startAnnouncing(stack: AsyncDisposableStack, parts: AnnouncingParts): A
 interface ServerParts {
   readonly config: IngestConfig;
   readonly context: ServiceContext;
-  readonly db: Database;
-  readonly objects: ObjectStore;
+  readonly lake: LakeStores;
   readonly bus: Bus;
 }
 
-function createServer({ config, context, db, objects, bus }: ServerParts): HttpServer {
+function createServer({ config, context, lake, bus }: ServerParts): HttpServer {
   return createHttpServer({
     ...config,
     logger: context.logger,
     metrics: context.metrics,
-    checks: {
-      postgres: (signal) => db.checkReady(signal),
-      'object-store': (signal) => objects.checkReady(signal),
-    },
+    checks: lake.checks,
     // Without the bus everything is still made durable and acknowledged.
     optionalChecks: { nats: (signal) => bus.checkReady(signal) },
     problemOf: problemOfIngestError,

@@ -12,23 +12,15 @@ import type { ProcessId } from '@tracelake/domain';
 import { createViewRegistry, type ViewRegistry } from '@tracelake/lakehouse';
 import { ParquetWriter } from '@tracelake/parquet';
 import {
+  busSettingsOf,
   createHttpServer,
   type HttpServer,
+  type LakeStores,
+  openLakeStores,
   type RunningService,
   type ServiceContext,
-  waitForDependency,
 } from '@tracelake/service-kit';
-import {
-  type Database,
-  ensureLakeSettings,
-  LaneLeaseRepository,
-  makeWorkDirectory,
-  migrate,
-  type ObjectStore,
-  openDatabase,
-  openObjectStore,
-  PartitionCatalog,
-} from '@tracelake/storage';
+import { LaneLeaseRepository, makeWorkDirectory, PartitionCatalog } from '@tracelake/storage';
 import type { BuildDependencies } from './build/build-dependencies.ts';
 import { InstanceBuilder } from './build/instance-builder.ts';
 import type { InstanceBuilds } from './build/instance-builds.ts';
@@ -64,8 +56,8 @@ export async function createMaterializerService(
   await using stack = new AsyncDisposableStack();
   const metrics = createMaterializerMetrics(context.metrics);
   const registry = overrides.registry ?? createViewRegistry();
-  const database = stack.use(await openLake(config, context));
-  const objectStore = await openObjects(config, context);
+  const lake = stack.use(await openLakeStores(config, context, 'tracelake-partition-materializer'));
+  const { db: database, objects: objectStore } = lake;
   const bus = stack.use(await openBus(config, context));
   const catalog = new PartitionCatalog(database);
   const stores = { registry, database, catalog, objectStore, metrics };
@@ -92,7 +84,7 @@ export async function createMaterializerService(
   };
   const parts = { config, context, bus, builds, compactor, hardStop, pipelines, ...stores };
   const lanes = startLanes(stack, parts);
-  const server = stack.use(createServer(config, context, { database, objectStore, bus }));
+  const server = stack.use(createServer(config, context, lake, bus));
   registerRoutes(server.app, { registry, catalog, builds });
   const url = await server.listen();
   const owned = stack.move();
@@ -113,9 +105,9 @@ export async function createMaterializerService(
 
 interface Stores {
   readonly registry: ViewRegistry;
-  readonly database: Database;
+  readonly database: LakeStores['db'];
   readonly catalog: PartitionCatalog;
-  readonly objectStore: ObjectStore;
+  readonly objectStore: LakeStores['objects'];
   readonly metrics: MaterializerMetrics;
 }
 
@@ -216,45 +208,11 @@ function createSweeper(parts: LaneParts, isMine: () => boolean): ObjectSweeper {
   });
 }
 
-async function openLake(config: MaterializerConfig, context: ServiceContext): Promise<Database> {
-  await using stack = new AsyncDisposableStack();
-  const database = stack.use(
-    openDatabase(config.databaseUrl.reveal(), {
-      poolSize: config.databasePoolConnections,
-      applicationName: 'tracelake-partition-materializer',
-    }),
-  );
-  await waitForDependency(
-    async (signal) => {
-      const { applied, version } = await migrate(database, signal);
-      if (applied.length > 0) context.logger.info('database migrated', { applied, version });
-      await ensureLakeSettings(database, { lanes: config.lanes }, signal);
-    },
-    { name: 'postgres', ...context },
-  );
-  stack.move();
-  return database;
-}
-
-async function openObjects(
-  config: MaterializerConfig,
-  context: ServiceContext,
-): Promise<ObjectStore> {
-  const objects = await openObjectStore(config.objectStoreUrl, { endpoint: config.s3EndpointUrl });
-  await waitForDependency((signal) => objects.checkReady(signal), {
-    name: 'object-store',
-    ...context,
-  });
-  return objects;
-}
-
 /** Without the bus, eager views are still built from what Postgres knows, so nobody waits for it. */
 async function openBus(config: MaterializerConfig, { logger }: ServiceContext): Promise<Bus> {
   return await connectBus({
-    servers: config.natsUrl.reveal(),
+    ...busSettingsOf(config),
     name: 'partition-materializer',
-    lanes: config.lanes,
-    waitForServer: false,
     onEvent: (event) => logBusEvent(event, logger),
   });
 }
@@ -262,15 +220,15 @@ async function openBus(config: MaterializerConfig, { logger }: ServiceContext): 
 function createServer(
   config: MaterializerConfig,
   context: ServiceContext,
-  { database, objectStore, bus }: { database: Database; objectStore: ObjectStore; bus: Bus },
+  lake: LakeStores,
+  bus: Bus,
 ): HttpServer {
   return createHttpServer({
     ...config,
     logger: context.logger,
     metrics: context.metrics,
     checks: {
-      postgres: (signal) => database.checkReady(signal),
-      'object-store': (signal) => objectStore.checkReady(signal),
+      ...lake.checks,
       nats: () => bus.checkReady(),
     },
     problemOf: problemOfMaterializer,

@@ -9,21 +9,15 @@ import { type Bus, connectBus } from '@tracelake/bus';
 import { ObjectCache } from '@tracelake/lake-reading';
 import { createViewRegistry } from '@tracelake/lakehouse';
 import {
+  busSettingsOf,
   createHttpServer,
   type HttpServer,
+  type LakeStores,
+  openLakeStores,
   type RunningService,
   type ServiceContext,
-  waitForDependency,
 } from '@tracelake/service-kit';
 import { createLakeCatalog } from '@tracelake/sql';
-import {
-  type Database,
-  ensureLakeSettings,
-  migrate,
-  type ObjectStore,
-  openDatabase,
-  openObjectStore,
-} from '@tracelake/storage';
 import type { QueryConfig } from './config.ts';
 import { defaultEngineOptions, EnginePool } from './engine/engine-pool.ts';
 import { problemOfQueryError } from './http/error-response.ts';
@@ -44,9 +38,16 @@ export async function createQueryService(
   const { logger, metrics } = context;
   await access(config.tempDir, constants.W_OK);
   const events = new TelemetryEvents(logger, metrics);
-  const db = stack.use(await openLake(config, context));
-  const objects = await openObjects(config, context);
-  const bus = stack.use(await openBus(config, events));
+  const lake = stack.use(await openLakeStores(config, context, 'tracelake-query'));
+  const { db, objects } = lake;
+  // Connects in the background: what is built already is read without the bus.
+  const bus = stack.use(
+    await connectBus({
+      ...busSettingsOf(config),
+      name: 'tracelake-query',
+      onEvent: (event) => events.busEvent(event),
+    }),
+  );
   const { tempDir, cacheBytes: capacityBytes } = config;
   const cache = stack.use(await ObjectCache.create({ objects, tempDir, capacityBytes }));
   const pool = stack.use(await openPool(config));
@@ -56,7 +57,7 @@ export async function createQueryService(
     waiting: () => queue.waiting,
     cache: () => cache.stats,
   });
-  const server = stack.use(createServer({ config, context, db, objects, bus }));
+  const server = stack.use(createServer({ config, context, lake, bus }));
   const registry = createViewRegistry();
   const resolver = new SourceResolver({
     db,
@@ -116,63 +117,19 @@ async function openPool(config: QueryConfig): Promise<EnginePool> {
 
 const PROCESS_BYTES = 1024 * 1024 * 1024;
 
-async function openLake(config: QueryConfig, context: ServiceContext): Promise<Database> {
-  await using stack = new AsyncDisposableStack();
-  const db = stack.use(
-    openDatabase(config.databaseUrl.reveal(), {
-      poolSize: config.databasePoolConnections,
-      applicationName: 'tracelake-query',
-    }),
-  );
-  await waitForDependency(
-    async (signal) => {
-      const { applied, version } = await migrate(db, signal);
-      if (applied.length > 0) context.logger.info('database migrated', { applied, version });
-      await ensureLakeSettings(db, { lanes: config.lanes }, signal);
-    },
-    { name: 'postgres', ...context },
-  );
-  stack.move();
-  return db;
-}
-
-async function openObjects(config: QueryConfig, context: ServiceContext): Promise<ObjectStore> {
-  const objects = await openObjectStore(config.objectStoreUrl, { endpoint: config.s3EndpointUrl });
-  await waitForDependency((signal) => objects.checkReady(signal), {
-    name: 'object-store',
-    ...context,
-  });
-  return objects;
-}
-
-/** Connects in the background: what is built already is read without the bus. */
-function openBus(config: QueryConfig, events: TelemetryEvents): Promise<Bus> {
-  return connectBus({
-    servers: config.natsUrl.reveal(),
-    name: 'tracelake-query',
-    lanes: config.lanes,
-    waitForServer: false,
-    onEvent: (event) => events.busEvent(event),
-  });
-}
-
 interface ServerParts {
   readonly config: QueryConfig;
   readonly context: ServiceContext;
-  readonly db: Database;
-  readonly objects: ObjectStore;
+  readonly lake: LakeStores;
   readonly bus: Bus;
 }
 
-function createServer({ config, context, db, objects, bus }: ServerParts): HttpServer {
+function createServer({ config, context, lake, bus }: ServerParts): HttpServer {
   return createHttpServer({
     ...config,
     logger: context.logger,
     metrics: context.metrics,
-    checks: {
-      postgres: (signal) => db.checkReady(signal),
-      'object-store': (signal) => objects.checkReady(signal),
-    },
+    checks: lake.checks,
     // Needed only for what is not built yet.
     optionalChecks: { nats: (signal) => bus.checkReady(signal) },
     problemOf: problemOfQueryError,

@@ -8,20 +8,16 @@ import { type Bus, connectBus, xxHash64OfText } from '@tracelake/bus';
 import { catalogFreshness, ensureFreshPartitions } from '@tracelake/lake-reading';
 import { createViewRegistry, schemaHashOf, type ViewRegistry } from '@tracelake/lakehouse';
 import {
+  busSettingsOf,
   createHttpServer,
   type HttpServer,
+  type LakeStores,
+  openLakeStores,
   type RunningService,
   type ServiceContext,
-  waitForDependency,
 } from '@tracelake/service-kit';
 import {
-  type Database,
-  ensureLakeSettings,
   makeWorkDirectory,
-  migrate,
-  type ObjectStore,
-  openDatabase,
-  openObjectStore,
   PartitionCatalog,
   ProcessRepository,
   type ProcessSnapshot,
@@ -50,14 +46,21 @@ export async function createTraceExportService(
   const { logger, metrics } = context;
   const { path: tempDir } = stack.use(await makeWorkDirectory(config.tempDir, 'export'));
   const events = new TelemetryEvents(logger, metrics);
-  const db = stack.use(await openLake(config, context));
-  const objects = await openObjects(config, context);
-  const bus = stack.use(await openBus(config, events));
+  const lake = stack.use(await openLakeStores(config, context, 'tracelake-trace-export'));
+  const { db } = lake;
+  // Connects in the background: what is built already is exported without the bus.
+  const bus = stack.use(
+    await connectBus({
+      ...busSettingsOf(config),
+      name: 'tracelake-trace-export',
+      onEvent: (event) => events.busEvent(event),
+    }),
+  );
   const limiter = new ExportLimiter(config.exportsMax);
   events.registerGauges(metrics, () => limiter.inFlight);
-  const server = stack.use(createServer({ config, context, db, objects, bus }));
+  const server = stack.use(createServer({ config, context, lake, bus }));
   const registry = overrides.registry ?? createViewRegistry();
-  const ports = exportPorts({ config, tempDir, db, objects, bus, registry, events, limiter });
+  const ports = exportPorts({ config, tempDir, lake, bus, registry, events, limiter });
   registerRoutes(server.app, { ...ports, processes: new ProcessRepository(db) });
   const url = await server.listen();
   const owned = stack.move();
@@ -72,8 +75,7 @@ export async function createTraceExportService(
 interface PortParts {
   readonly config: TraceExportConfig;
   readonly tempDir: string;
-  readonly db: Database;
-  readonly objects: ObjectStore;
+  readonly lake: LakeStores;
   readonly bus: Bus;
   readonly registry: ViewRegistry;
   readonly events: TelemetryEvents;
@@ -81,8 +83,9 @@ interface PortParts {
 }
 
 function exportPorts(parts: PortParts): ExportPorts {
-  const { config, tempDir, objects, bus, registry, events, limiter } = parts;
-  const catalog = new PartitionCatalog(parts.db);
+  const { config, tempDir, lake, bus, registry, events, limiter } = parts;
+  const { db, objects } = lake;
+  const catalog = new PartitionCatalog(db);
   const limits = {
     chunkBytes: config.chunkBytes,
     channelChunks: config.channelChunks,
@@ -121,66 +124,19 @@ function exportPorts(parts: PortParts): ExportPorts {
   };
 }
 
-async function openLake(config: TraceExportConfig, context: ServiceContext): Promise<Database> {
-  await using stack = new AsyncDisposableStack();
-  const db = stack.use(
-    openDatabase(config.databaseUrl.reveal(), {
-      poolSize: config.databasePoolConnections,
-      applicationName: 'tracelake-trace-export',
-    }),
-  );
-  await waitForDependency(
-    async (signal) => {
-      const { applied, version } = await migrate(db, signal);
-      if (applied.length > 0) context.logger.info('database migrated', { applied, version });
-      await ensureLakeSettings(db, { lanes: config.lanes }, signal);
-    },
-    { name: 'postgres', ...context },
-  );
-  stack.move();
-  return db;
-}
-
-async function openObjects(
-  config: TraceExportConfig,
-  context: ServiceContext,
-): Promise<ObjectStore> {
-  const objects = await openObjectStore(config.objectStoreUrl, { endpoint: config.s3EndpointUrl });
-  await waitForDependency((signal) => objects.checkReady(signal), {
-    name: 'object-store',
-    ...context,
-  });
-  return objects;
-}
-
-/** Connects in the background: what is built already is exported without the bus. */
-function openBus(config: TraceExportConfig, events: TelemetryEvents): Promise<Bus> {
-  return connectBus({
-    servers: config.natsUrl.reveal(),
-    name: 'tracelake-trace-export',
-    lanes: config.lanes,
-    waitForServer: false,
-    onEvent: (event) => events.busEvent(event),
-  });
-}
-
 interface ServerParts {
   readonly config: TraceExportConfig;
   readonly context: ServiceContext;
-  readonly db: Database;
-  readonly objects: ObjectStore;
+  readonly lake: LakeStores;
   readonly bus: Bus;
 }
 
-function createServer({ config, context, db, objects, bus }: ServerParts): HttpServer {
+function createServer({ config, context, lake, bus }: ServerParts): HttpServer {
   return createHttpServer({
     ...config,
     logger: context.logger,
     metrics: context.metrics,
-    checks: {
-      postgres: (signal) => db.checkReady(signal),
-      'object-store': (signal) => objects.checkReady(signal),
-    },
+    checks: lake.checks,
     // Needed only for what is not built yet.
     optionalChecks: { nats: (signal) => bus.checkReady(signal) },
     problemOf: problemOfExportError,
