@@ -87,6 +87,7 @@ export class EnginePool implements AsyncDisposable {
   async release(engine: EngineProcess): Promise<void> {
     await engine.kill();
     this.#atWork.delete(engine);
+    this.#refill();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -101,7 +102,9 @@ export class EnginePool implements AsyncDisposable {
   async #takeLive(): Promise<EngineProcess> {
     for (;;) {
       const next = this.#warm.shift();
-      this.#refill();
+      // A process that starts takes the processor from the statement that runs: as long as another waits,
+      // the place is filled when the statement has ended.
+      if (this.#warm.length === 0) this.#refill();
       if (next === undefined) return await this.#start();
       const engine = await next.catch(() => undefined);
       if (engine?.isAlive === true) return engine;
