@@ -41,6 +41,7 @@ export {
   type ReadinessReport,
   takesWork,
 } from './readiness.ts';
+export { type ResponseEventWait, responseEvent } from './response-event.ts';
 export {
   type RunningService,
   type RunServiceOptions,

@@ -7,6 +7,7 @@
 import type { ServerResponse } from 'node:http';
 import type { BoundedChannel } from '@tracelake/channels';
 import type { ChunkBatch } from '@tracelake/lakehouse';
+import { responseEvent } from '@tracelake/service-kit';
 import type { BodyEncoder } from './arrow-encoding.ts';
 import { ExportError } from './export-error.ts';
 
@@ -69,19 +70,6 @@ function happened(
   event: 'drain' | 'finish',
   start: () => void,
 ): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onAbort = () => reject(signal.reason);
-  const timer = setTimeout(
-    () => reject(new ExportError('trace-export.client-stalled', 'the reader takes nothing')),
-    stallTimeoutMs,
-  );
-  response.once(event, resolve);
-  signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  start();
-  return promise.finally(() => {
-    clearTimeout(timer);
-    response.off(event, resolve);
-    signal.removeEventListener('abort', onAbort);
-  });
+  const stalled = () => new ExportError('trace-export.client-stalled', 'the reader takes nothing');
+  return responseEvent({ response, event, signal, stallTimeoutMs, stalled }, start);
 }

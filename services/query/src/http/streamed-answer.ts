@@ -5,6 +5,7 @@
 
 import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
+import { responseEvent } from '@tracelake/service-kit';
 import { QueryError } from '../query-error.ts';
 
 export interface StreamedAnswer {
@@ -55,19 +56,6 @@ function happened(
   event: 'drain' | 'finish',
   start: () => void,
 ): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onAbort = () => reject(signal.reason);
-  const timer = setTimeout(
-    () => reject(new QueryError('query.client-stalled', 'the reader takes nothing')),
-    stallTimeoutMs,
-  );
-  response.once(event, resolve);
-  signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  start();
-  return promise.finally(() => {
-    clearTimeout(timer);
-    response.off(event, resolve);
-    signal.removeEventListener('abort', onAbort);
-  });
+  const stalled = () => new QueryError('query.client-stalled', 'the reader takes nothing');
+  return responseEvent({ response, event, signal, stallTimeoutMs, stalled }, start);
 }
