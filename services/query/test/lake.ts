@@ -5,9 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { createLogger, createMetrics, EnvReader, type Metrics } from '@tracelake/service-kit';
-import { type IngestRequest, startTestNats, startTestPostgres } from '@tracelake/test-kit';
+import {
+  type IngestRequest,
+  startServiceProcess,
+  startTestNats,
+  startTestPostgres,
+} from '@tracelake/test-kit';
 import { createQueryService, readQueryConfig } from '../src/index.ts';
-import { startServiceProcess } from './service-process.ts';
 
 export interface TestLake extends AsyncDisposable {
   readonly queryUrl: string;

@@ -7,12 +7,12 @@ import { pathToFileURL } from 'node:url';
 import { createLogger, createMetrics, EnvReader, type Metrics } from '@tracelake/service-kit';
 import {
   type IngestRequest,
+  startServiceProcess,
   startTestNats,
   startTestPostgres,
   type TestNats,
 } from '@tracelake/test-kit';
 import { createTraceExportService, readTraceExportConfig } from '../src/index.ts';
-import { startServiceProcess } from './service-process.ts';
 
 export interface TestLake extends AsyncDisposable {
   readonly ingestUrl: string;

@@ -10,7 +10,7 @@ export interface ServiceProcess extends AsyncDisposable {
   readonly child: ChildProcess;
 }
 
-const SERVICES_DIR = new URL('../../', import.meta.url);
+const SERVICES_DIR = new URL('../../../services/', import.meta.url);
 
 /** Starts `services/<name>` on a free port and resolves once it serves. */
 export async function startServiceProcess(
