@@ -1,3 +1,4 @@
+export { type BenchFigure, measureReference, reportBench } from './bench-report.ts';
 export type { BlockRecorder, FlushOptions } from './block-recorder.ts';
 export { parseCsv } from './csv.ts';
 export {
