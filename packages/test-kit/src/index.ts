@@ -9,6 +9,12 @@ export {
   loadFixture,
   type NativeFixture,
 } from './fixtures.ts';
+export {
+  GENERATED_BLOCK_EVENT_BYTES,
+  type GeneratedProcess,
+  type GeneratedProcessOptions,
+  generateProcess,
+} from './generated-process.ts';
 export type { LogSpec } from './log-recorder.ts';
 export { encodeLz4Frame, type Lz4FrameOptions } from './lz4-frame-encoder.ts';
 export { longestMapKey } from './map-keys.ts';
