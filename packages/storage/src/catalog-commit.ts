@@ -1,5 +1,6 @@
 /** The one transaction that makes built partitions visible. */
 import type { BlockId } from '@tracelake/domain';
+import type { LaneFence } from './lane-lease-repository.ts';
 import {
   type InstanceKey,
   insertPartitionStatement,
@@ -22,6 +23,8 @@ export interface CommitRequest extends InstanceKey {
    * `rejected_blocks` stays as it is.
    */
   readonly rejected?: readonly RejectedBlock[] | undefined;
+  /** Of work that only the owner of a lane may commit. */
+  readonly fence?: LaneFence | undefined;
 }
 
 export interface RejectedBlock {
@@ -29,10 +32,11 @@ export interface RejectedBlock {
   readonly reason: string;
 }
 
-export type CommitOutcome = 'committed' | 'conflict';
+export type CommitOutcome = 'committed' | 'conflict' | 'fenced';
 
 /** Thrown inside the transaction to roll it back. */
 class LostRace extends Error {}
+class LostLane extends Error {}
 
 export async function commitPartitions(
   db: Database,
@@ -43,12 +47,14 @@ export async function commitPartitions(
     await db.transaction((transaction) => replaceAndInsert(transaction, request), { signal });
     return 'committed';
   } catch (error) {
+    if (error instanceof LostLane) return 'fenced';
     if (error instanceof LostRace || isConflict(error)) return 'conflict';
     throw error;
   }
 }
 
 async function replaceAndInsert(db: Queryable, request: CommitRequest): Promise<void> {
+  if (request.fence !== undefined) await checkFence(db, request.fence);
   await retireReplaced(db, request);
   if (request.expectPredecessorCarryHash !== undefined) {
     await checkPredecessor(db, request, request.expectPredecessorCarryHash);
@@ -57,6 +63,15 @@ async function replaceAndInsert(db: Queryable, request: CommitRequest): Promise<
     await db.query(insertPartitionStatement(request, partition));
   }
   if (request.rejected !== undefined) await recordRejected(db, request, request.rejected);
+}
+
+/** Holds the lane until the commit: whoever takes it over waits until then, and is the only one from then on. */
+async function checkFence(db: Queryable, { lane, fencingNumber }: LaneFence): Promise<void> {
+  const rows = await db.query(
+    sql`SELECT lane FROM lane_leases
+      WHERE lane = ${lane} AND fencing_number = ${fencingNumber} FOR KEY SHARE`,
+  );
+  if (rows.length === 0) throw new LostLane();
 }
 
 async function retireReplaced(db: Queryable, request: CommitRequest): Promise<void> {

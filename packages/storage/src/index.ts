@@ -13,6 +13,7 @@ export type { BehindFilter, InstanceBehind } from './instances-behind.ts';
 export { ensureLakeSettings, findLakeSettings, type LakeSettings } from './lake-settings.ts';
 export type { GlobalRequest, LakeSnapshot, LakeSnapshotRequest } from './lake-snapshot.ts';
 export {
+  type LaneFence,
   type LaneLease,
   LaneLeaseRepository,
   type LaneLeaseRequest,

@@ -1,11 +1,15 @@
 import type { Queryable } from './postgres/database.ts';
 import { sql } from './postgres/sql.ts';
 
-export interface LaneLease {
+/** What proves that work on a lane is its owner's: a commit that names an old number is refused. */
+export interface LaneFence {
   readonly lane: number;
-  readonly owner: string;
-  /** Rises with each change of owner. */
+  /** Rises each time the lane changes hands. */
   readonly fencingNumber: bigint;
+}
+
+export interface LaneLease extends LaneFence {
+  readonly owner: string;
   readonly isExpired: boolean;
 }
 
@@ -15,7 +19,10 @@ export interface LaneLeaseRequest {
   readonly ttlMs: number;
 }
 
-/** The `lane_leases` table: one owner of a lane at a time. Expiry is by the database's clock. */
+/**
+ * The tables `lane_leases` and `lane_replicas`: one owner of a lane at a time, and who could be one. Expiry is by the
+ * database's clock; it lets others in and takes nothing away by itself.
+ */
 export class LaneLeaseRepository {
   readonly #db: Queryable;
 
@@ -24,18 +31,21 @@ export class LaneLeaseRepository {
   }
 
   /**
-   * Takes a lane that nobody holds, or that `owner` holds already. Resolves with the fencing number, or undefined
-   * while another holds it.
+   * Takes a lane that nobody holds, or that `owner` holds already, once commits under the old number are over.
+   * Resolves with the fencing number, or undefined while another holds it.
    */
   async acquire(
     { lane, owner, ttlMs }: LaneLeaseRequest,
     signal?: AbortSignal,
   ): Promise<bigint | undefined> {
     const [row] = await this.#db.query<{ fencing_number: bigint }>(
+      // The strong lock waits for commits, which hold the row FOR KEY SHARE; renewals need not.
       sql`
+        WITH locked AS (SELECT lane FROM lane_leases WHERE lane = ${lane} FOR UPDATE)
         INSERT INTO lane_leases AS held (lane, owner, fencing_number, expires_at)
-        VALUES (${lane}, ${owner}, 1,
-          clock_timestamp() + ${ttlMs}::double precision * interval '1 millisecond')
+        SELECT ${lane}::integer, ${owner}, 1,
+          clock_timestamp() + ${ttlMs}::double precision * interval '1 millisecond'
+        FROM (SELECT count(*) FROM locked) AS waited
         ON CONFLICT (lane) DO UPDATE
           SET owner = excluded.owner, expires_at = excluded.expires_at,
             fencing_number = held.fencing_number + 1
@@ -46,9 +56,12 @@ export class LaneLeaseRepository {
     return row?.fencing_number;
   }
 
-  /** False when the lease has passed to another owner, or has expired and could. */
+  /**
+   * False when the lane has changed hands. A lease that has expired and that nobody took is still its owner's: who
+   * was paused for a while would otherwise drop work that nobody else does.
+   */
   async renew(
-    { lane, owner, ttlMs, fencingNumber }: LaneLeaseRequest & { readonly fencingNumber: bigint },
+    { lane, owner, ttlMs, fencingNumber }: LaneLeaseRequest & LaneFence,
     signal?: AbortSignal,
   ): Promise<boolean> {
     const rows = await this.#db.query(
@@ -56,20 +69,24 @@ export class LaneLeaseRepository {
         UPDATE lane_leases
         SET expires_at = clock_timestamp() + ${ttlMs}::double precision * interval '1 millisecond'
         WHERE lane = ${lane} AND owner = ${owner} AND fencing_number = ${fencingNumber}
-          AND expires_at > clock_timestamp()
         RETURNING lane`,
       signal,
     );
     return rows.length === 1;
   }
 
-  /** Lets the next owner in at once. The row stays: its fencing number must go on rising. */
+  /**
+   * Lets the next owner in at once, and refuses what the old one may still try to commit. The row stays: its fencing
+   * number must go on rising. Harmless when the lane is another's by now.
+   */
   async release(
-    { lane, owner }: Omit<LaneLeaseRequest, 'ttlMs'>,
+    { lane, owner, fencingNumber }: Omit<LaneLeaseRequest, 'ttlMs'> & LaneFence,
     signal?: AbortSignal,
   ): Promise<void> {
     await this.#db.query(
-      sql`UPDATE lane_leases SET expires_at = '-infinity' WHERE lane = ${lane} AND owner = ${owner}`,
+      sql`UPDATE lane_leases
+        SET expires_at = '-infinity', fencing_number = fencing_number + 1
+        WHERE lane = ${lane} AND owner = ${owner} AND fencing_number = ${fencingNumber}`,
       signal,
     );
   }
@@ -91,5 +108,39 @@ export class LaneLeaseRepository {
       fencingNumber: row.fencing_number,
       isExpired: row.is_expired,
     }));
+  }
+
+  /** Says that a replica is alive for a while, and forgets those that have long not said so. */
+  async announceReplica(
+    { owner, ttlMs }: Omit<LaneLeaseRequest, 'lane'>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#db.query(
+      sql`
+        WITH forgotten AS (
+          DELETE FROM lane_replicas WHERE owner IN (
+            SELECT owner FROM lane_replicas
+            WHERE expires_at < clock_timestamp() - interval '1 hour' AND owner <> ${owner}
+            FOR UPDATE SKIP LOCKED))
+        INSERT INTO lane_replicas (owner, expires_at)
+        VALUES (${owner},
+          clock_timestamp() + ${ttlMs}::double precision * interval '1 millisecond')
+        ON CONFLICT (owner) DO UPDATE SET expires_at = excluded.expires_at`,
+      signal,
+    );
+  }
+
+  /** The replicas that are alive. */
+  async listReplicas(signal?: AbortSignal): Promise<string[]> {
+    const rows = await this.#db.query<{ owner: string }>(
+      sql`SELECT owner FROM lane_replicas WHERE expires_at > clock_timestamp() ORDER BY owner`,
+      signal,
+    );
+    return rows.map((row) => row.owner);
+  }
+
+  /** The replica is gone, and the others need not wait to see it. */
+  async removeReplica(owner: string, signal?: AbortSignal): Promise<void> {
+    await this.#db.query(sql`DELETE FROM lane_replicas WHERE owner = ${owner}`, signal);
   }
 }

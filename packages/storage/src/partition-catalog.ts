@@ -88,7 +88,8 @@ export class PartitionCatalog {
   /**
    * Replaces and inserts partitions in one transaction. 'conflict' when another writer was first: a replaced
    * partition is gone, a block is covered already, or the predecessor has changed. Then nothing is written: drop
-   * the work, delete the objects it made, and plan again.
+   * the work, delete the objects it made, and plan again. 'fenced' when the lane of `request.fence` has changed hands:
+   * nothing is written, and what is left is the new owner's to do.
    */
   async commit(request: CommitRequest, signal?: AbortSignal): Promise<CommitOutcome> {
     return commitPartitions(this.#db, request, signal);

@@ -12,8 +12,6 @@ import {
 import { openTestDatabase } from '../test/storage-fixture.ts';
 import { BlockRepository } from './block-repository.ts';
 import { ensureLakeSettings, findLakeSettings } from './lake-settings.ts';
-import { LaneLeaseRepository } from './lane-lease-repository.ts';
-import { sql } from './postgres/sql.ts';
 import { ProcessRepository } from './process-repository.ts';
 import { StorageError } from './storage-error.ts';
 import { StreamRepository } from './stream-repository.ts';
@@ -279,31 +277,6 @@ test('a lake keeps the number of lanes it was made with', async () => {
       /TRACELAKE_LANES=8/.test(error.message),
   );
   assert.deepEqual(await findLakeSettings(fixture.db), { lanes: 8 });
-});
-
-test('a lane has one owner at a time, and each change of owner raises its fencing number', async () => {
-  await using fixture = await openTestDatabase();
-  const leases = new LaneLeaseRepository(fixture.db);
-  const tries = await Promise.all(
-    ['a', 'b', 'c'].map((owner) => leases.acquire({ lane: 3, owner, ttlMs: 60_000 })),
-  );
-  assert.deepEqual(
-    tries.filter((fencing) => fencing !== undefined),
-    [1n],
-  );
-  const owner = ['a', 'b', 'c'][tries.indexOf(1n)] ?? '';
-  const held = { lane: 3, owner, ttlMs: 60_000, fencingNumber: 1n };
-  assert.equal(await leases.renew(held), true);
-  assert.equal(await leases.renew({ ...held, owner: 'x' }), false);
-  await leases.release(held);
-  assert.equal(await leases.renew(held), false);
-  assert.equal(await leases.acquire({ lane: 3, owner: 'next', ttlMs: 1 }), 2n);
-  await fixture.db.query(sql`SELECT pg_sleep(0.01)`);
-  assert.equal(await leases.renew({ lane: 3, owner: 'next', ttlMs: 1, fencingNumber: 2n }), false);
-  assert.deepEqual(await leases.list(), [
-    { lane: 3, owner: 'next', fencingNumber: 2n, isExpired: true },
-  ]);
-  assert.equal(await leases.acquire({ lane: 3, owner: 'last', ttlMs: 60_000 }), 3n);
 });
 
 test('streams of a process without blocks, and streams of other tags, are no span streams', async () => {

@@ -26,6 +26,8 @@ column lane_leases.lane integer not null
 column lane_leases.owner text not null
 column lane_leases.fencing_number bigint not null
 column lane_leases.expires_at timestamp with time zone not null
+column lane_replicas.owner text not null
+column lane_replicas.expires_at timestamp with time zone not null
 column partition_blocks.view_set text not null
 column partition_blocks.instance text not null
 column partition_blocks.schema_hash text not null
@@ -102,6 +104,7 @@ constraint lake_settings.lake_settings_only_row_check CHECK (only_row)
 constraint lake_settings.lake_settings_pkey PRIMARY KEY (only_row)
 constraint lane_leases.lane_leases_lane_check CHECK ((lane >= 0))
 constraint lane_leases.lane_leases_pkey PRIMARY KEY (lane)
+constraint lane_replicas.lane_replicas_pkey PRIMARY KEY (owner)
 constraint partition_blocks.partition_blocks_partition_key_fkey FOREIGN KEY (partition_key) REFERENCES partitions(partition_key) ON DELETE CASCADE
 constraint partition_blocks.partition_blocks_pkey PRIMARY KEY (view_set, instance, schema_hash, block_id)
 constraint partitions.partitions_check CHECK ((begin_insert_time <= end_insert_time))
@@ -131,6 +134,7 @@ index CREATE UNIQUE INDEX carries_pkey ON public.carries USING btree (partition_
 index CREATE UNIQUE INDEX claims_pkey ON public.claims USING btree (view_set, instance)
 index CREATE UNIQUE INDEX lake_settings_pkey ON public.lake_settings USING btree (only_row)
 index CREATE UNIQUE INDEX lane_leases_pkey ON public.lane_leases USING btree (lane)
+index CREATE UNIQUE INDEX lane_replicas_pkey ON public.lane_replicas USING btree (owner)
 index CREATE UNIQUE INDEX partition_blocks_order ON public.partition_blocks USING btree (partition_key, "position")
 index CREATE UNIQUE INDEX partition_blocks_pkey ON public.partition_blocks USING btree (view_set, instance, schema_hash, block_id)
 index CREATE INDEX partitions_id ON public.partitions USING btree (partition_id)
