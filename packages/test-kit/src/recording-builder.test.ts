@@ -205,6 +205,8 @@ test('frames of every kind come back as they went in', () => {
       compress: isOn(),
       blockChecksums: isOn(),
       contentChecksum: isOn(),
+      hasLinkedBlocks: isOn(),
+      searchesMax: 1 + random.int(8),
     });
     assert.deepEqual(decodeLz4Frame(frame, 1 << 20), bytes);
   }
@@ -212,12 +214,14 @@ test('frames of every kind come back as they went in', () => {
 
 test('the lz4 command line reads our frames, where it is installed', (context) => {
   const bytes = Buffer.from('compressible '.repeat(20_000));
-  let decoded: Buffer;
-  try {
-    decoded = execFileSync('lz4', ['-dc'], { input: encodeLz4Frame(bytes) });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return context.skip('lz4 is not installed');
+  for (const frame of [{}, { hasLinkedBlocks: true, searchesMax: 16 }]) {
+    let decoded: Buffer;
+    try {
+      decoded = execFileSync('lz4', ['-dc'], { input: encodeLz4Frame(bytes, frame) });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      return context.skip('lz4 is not installed');
+    }
+    assert.deepEqual(decoded, bytes);
   }
-  assert.deepEqual(decoded, bytes);
 });
