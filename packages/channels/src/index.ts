@@ -5,10 +5,12 @@ export {
   type Received,
 } from './bounded-channel.ts';
 export { ChannelClosedError } from './channel-error.ts';
-export { ReorderBuffer } from './reorder-buffer.ts';
 export {
   type PipelineObserver,
-  runStagedPipeline,
-  type StagedPipelineOptions,
-} from './staged-pipeline.ts';
+  type PipelineStage,
+  type StageWait,
+  withIoToken,
+} from './pipeline-observer.ts';
+export { ReorderBuffer } from './reorder-buffer.ts';
+export { runStagedPipeline, type StagedPipelineOptions } from './staged-pipeline.ts';
 export { TokenPool } from './token-pool.ts';

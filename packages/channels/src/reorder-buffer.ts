@@ -25,11 +25,17 @@ export class ReorderBuffer<T> {
 
   /** Hands in result number `sequence` (from 0, each once), waiting while it is too far ahead. */
   async put(sequence: number, result: T, signal: AbortSignal): Promise<void> {
-    while (sequence >= this.#nextWanted + this.#capacity) {
+    while (!this.tryPut(sequence, result)) {
       await this.#wait(signal, (wake) => this.#room.set(sequence, wake));
     }
+  }
+
+  /** Hands in result number `sequence` unless it is too far ahead. */
+  tryPut(sequence: number, result: T): boolean {
+    if (sequence >= this.#nextWanted + this.#capacity) return false;
     this.#results.set(sequence, result);
     if (sequence === this.#nextWanted) this.#arrived?.();
+    return true;
   }
 
   /** There will be `total` results in all. */

@@ -3,6 +3,7 @@ import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { seededRandom } from '@tracelake/test-kit';
+import { type PipelineObserver, withIoToken } from './pipeline-observer.ts';
 import { runStagedPipeline, type StagedPipelineOptions } from './staged-pipeline.ts';
 import { TokenPool } from './token-pool.ts';
 
@@ -180,4 +181,121 @@ test('the observer sees depths within bounds, waits for each item, and queues em
   assert.equal(seen.writerWaits.length, 51);
   assert(seen.cpuWaits.some((waitMs) => waitMs > 0));
   assert([...seen.cpuWaits, ...seen.writerWaits].every((waitMs) => waitMs >= 0));
+});
+
+/** What each stage of a run waited for, milliseconds added up, and how long it was busy. */
+async function blockedTimes(options: Options, items = 12): Promise<Record<string, number>> {
+  const times: Record<string, number> = {};
+  const add = (name: string, ms: number) => {
+    assert(ms >= 0);
+    times[name] = (times[name] ?? 0) + ms;
+  };
+  const observer: PipelineObserver = {
+    blocked: (stage, waitingFor, ms) => add(`${stage} ${waitingFor}`, ms),
+    busy: (stage, ms) => add(`${stage} busy`, ms),
+  };
+  await run(items, probe(), { workers: 1, channelDepth: 1, observer, ...options });
+  return times;
+}
+
+async function slowly(item: number): Promise<number> {
+  await sleep(10);
+  return item;
+}
+
+function mostBlocked(times: Record<string, number>): string[] {
+  // Each of twelve items takes 10 ms at the slow stage, and the others wait for most of that.
+  const names = Object.keys(times).toSorted((a, b) => (times[b] ?? 0) - (times[a] ?? 0));
+  return names.slice(0, 3).toSorted();
+}
+
+test('behind a slow source everybody waits for input', async () => {
+  async function* read() {
+    for (let item = 0; item < 12; item++) yield await slowly(item);
+  }
+  const times = await blockedTimes({ read: read() });
+  assert.deepEqual(mostBlocked(times), ['reader input', 'worker input', 'writer input']);
+});
+
+test('slow workers make the reader wait for room and the writer for input', async () => {
+  const times = await blockedTimes({ work: slowly });
+  assert.deepEqual(mostBlocked(times), ['reader room', 'worker busy', 'writer input']);
+});
+
+test('a slow writer makes workers and reader wait for room', async () => {
+  const write = async (item: number) => void (await slowly(item));
+  const times = await blockedTimes({ write });
+  assert.deepEqual(mostBlocked(times), ['reader room', 'worker room', 'writer busy']);
+});
+
+test('a worker without a CPU token waits for that, and the wait counts though it fails', async () => {
+  const cpuTokens = new TokenPool(1);
+  const held = await cpuTokens.acquire();
+  setTimeout(() => held[Symbol.dispose](), 60);
+  const times = await blockedTimes({ cpuTokens });
+  assert((times['worker cpu_token'] ?? 0) > 45);
+
+  using _held = await cpuTokens.acquire();
+  const signal = AbortSignal.timeout(60);
+  const waited: number[] = [];
+  const observer: PipelineObserver = {
+    blocked: (_stage, waitingFor, ms) => waitingFor === 'cpu_token' && waited.push(ms),
+  };
+  await assert.rejects(run(1, probe(), { cpuTokens, signal, observer }));
+  assert.equal(waited.length, 1);
+  assert((waited[0] ?? 0) > 45);
+});
+
+test('all pipelines together have as much input and output under way as there are I/O tokens', async () => {
+  const ioTokens = new TokenPool(3);
+  const blocked: string[] = [];
+  let underWay = 0;
+  let maxUnderWay = 0;
+  const io = async () => {
+    underWay++;
+    maxUnderWay = Math.max(maxUnderWay, underWay);
+    await sleep(1);
+    underWay--;
+  };
+  const { signal } = new AbortController();
+  const observer: PipelineObserver = {
+    blocked: (stage, waitingFor, ms) => ms > 0.5 && blocked.push(`${stage} ${waitingFor}`),
+  };
+  const pipelines = Array.from({ length: 4 }, async () => {
+    async function* read() {
+      for (let item = 0; item < 10; item++) {
+        await withIoToken(ioTokens, io, { observer, stage: 'reader', signal });
+        yield item;
+      }
+    }
+    const write = () => withIoToken(ioTokens, io, { observer, stage: 'writer', signal });
+    await run(10, probe(), { read: read(), write });
+  });
+  await Promise.all(pipelines);
+  assert.equal(maxUnderWay, 3);
+  assert.equal(ioTokens.available, 3);
+  assert(blocked.includes('reader io_token') && blocked.includes('writer io_token'));
+});
+
+test('a source that is left early is told so, and one that failed is not asked again', async () => {
+  let ended = 0;
+  const source = (fail: boolean): AsyncIterable<number> => ({
+    [Symbol.asyncIterator]: () => ({
+      next: async () => {
+        if (fail) throw new Error('cannot read');
+        return { done: false, value: 1 };
+      },
+      return: async () => {
+        ended++;
+        return { done: true, value: undefined };
+      },
+    }),
+  });
+  const write = async () => {
+    throw new Error('cannot write');
+  };
+  await assert.rejects(run(0, probe(), { read: source(false), write }), /cannot write/);
+  assert.equal(ended, 1);
+  await assert.rejects(run(0, probe(), { read: source(true) }), /cannot read/);
+  assert.equal(ended, 1);
 });

@@ -5,20 +5,9 @@
  */
 
 import { BoundedChannel } from './bounded-channel.ts';
+import { observeWait, type PipelineObserver } from './pipeline-observer.ts';
 import { ReorderBuffer } from './reorder-buffer.ts';
 import type { TokenPool } from './token-pool.ts';
-
-/** Told of queues as they change. Implementations must be quick and must not throw. */
-export interface PipelineObserver {
-  /** Items read that no worker has taken. */
-  cpuQueueDepth?(depth: number): void;
-  /** Items computed that the writer has not taken. */
-  writerQueueDepth?(depth: number): void;
-  /** From being read to a worker holding a CPU token. */
-  cpuQueueWaitMs?(waitMs: number): void;
-  /** From being computed to the writer. */
-  writerQueueWaitMs?(waitMs: number): void;
-}
 
 export interface StagedPipelineOptions<In, Mid> {
   readonly read: AsyncIterable<In>;
@@ -37,7 +26,13 @@ export interface StagedPipelineOptions<In, Mid> {
 interface Queued<T> {
   readonly sequence: number;
   readonly item: T;
-  readonly sinceMs: number;
+  /** When it entered the queue. */
+  sinceMs: number;
+}
+
+interface Computed<T> {
+  readonly result: T;
+  sinceMs: number;
 }
 
 /** Runs to the end of `read`, or throws the first error once every stage has stopped. */
@@ -73,7 +68,7 @@ class StagedPipeline<In, Mid> {
   readonly #options: StagedPipelineOptions<In, Mid>;
   readonly #signal: AbortSignal;
   readonly #toWorkers: BoundedChannel<Queued<In>>;
-  readonly #toWriter: ReorderBuffer<{ readonly result: Mid; readonly sinceMs: number }>;
+  readonly #toWriter: ReorderBuffer<Computed<Mid>>;
   #readCount = 0;
 
   constructor(options: StagedPipelineOptions<In, Mid>, signal: AbortSignal) {
@@ -84,10 +79,17 @@ class StagedPipeline<In, Mid> {
   }
 
   async readAll(): Promise<void> {
-    for await (const item of this.#options.read) {
+    const { observer, read } = this.#options;
+    const forInput = { observer, stage: 'reader', waitingFor: 'input' } as const;
+    const forRoom = { observer, stage: 'reader', waitingFor: 'room' } as const;
+    for await (const item of timed(read, (next) => observeWait(next, forInput))) {
       const queued = { sequence: this.#readCount++, item, sinceMs: performance.now() };
-      await this.#toWorkers.send(queued, this.#signal);
-      this.#options.observer?.cpuQueueDepth?.(this.#toWorkers.depth);
+      this.#signal.throwIfAborted();
+      if (!this.#toWorkers.trySend(queued)) {
+        await observeWait(this.#toWorkers.send(queued, this.#signal), forRoom);
+        queued.sinceMs = performance.now();
+      }
+      observer?.cpuQueueDepth?.(this.#toWorkers.depth);
     }
     this.#signal.throwIfAborted();
     this.#toWriter.endAt(this.#readCount);
@@ -95,32 +97,67 @@ class StagedPipeline<In, Mid> {
   }
 
   async workAll(): Promise<void> {
-    const { observer, cpuTokens, work } = this.#options;
+    const { observer } = this.#options;
+    const forInput = { observer, stage: 'worker', waitingFor: 'input' } as const;
+    const forRoom = { observer, stage: 'worker', waitingFor: 'room' } as const;
     for (;;) {
-      const received = await this.#toWorkers.receive(this.#signal);
+      const received = await observeWait(this.#toWorkers.receive(this.#signal), forInput);
       if (received.done) return;
-      observer?.cpuQueueDepth?.(this.#toWorkers.depth);
       const { sequence, item, sinceMs } = received.value;
-      let result: Mid;
-      {
-        using _token = await cpuTokens.acquire(this.#signal);
-        observer?.cpuQueueWaitMs?.(performance.now() - sinceMs);
-        result = await work(item, this.#signal);
+      observer?.cpuQueueDepth?.(this.#toWorkers.depth);
+      observer?.cpuQueueWaitMs?.(performance.now() - sinceMs);
+      const computed = { result: await this.#work(item), sinceMs: performance.now() };
+      this.#signal.throwIfAborted();
+      if (!this.#toWriter.tryPut(sequence, computed)) {
+        await observeWait(this.#toWriter.put(sequence, computed, this.#signal), forRoom);
+        computed.sinceMs = performance.now();
       }
-      await this.#toWriter.put(sequence, { result, sinceMs: performance.now() }, this.#signal);
       observer?.writerQueueDepth?.(this.#toWriter.depth);
     }
   }
 
+  async #work(item: In): Promise<Mid> {
+    const { observer, cpuTokens, work } = this.#options;
+    const forToken = { observer, stage: 'worker', waitingFor: 'cpu_token' } as const;
+    using _token = await observeWait(cpuTokens.acquire(this.#signal), forToken);
+    const startMs = performance.now();
+    const result = await work(item, this.#signal);
+    observer?.busy?.('worker', performance.now() - startMs);
+    return result;
+  }
+
   async writeAll(): Promise<void> {
     const { observer, write } = this.#options;
+    const forInput = { observer, stage: 'writer', waitingFor: 'input' } as const;
     for (;;) {
-      const received = await this.#toWriter.take(this.#signal);
+      const received = await observeWait(this.#toWriter.take(this.#signal), forInput);
       if (received.done) return;
       const { result, sinceMs } = received.value;
+      const startMs = performance.now();
       observer?.writerQueueDepth?.(this.#toWriter.depth);
-      observer?.writerQueueWaitMs?.(performance.now() - sinceMs);
+      observer?.writerQueueWaitMs?.(startMs - sinceMs);
       await write(result, this.#signal);
+      observer?.busy?.('writer', performance.now() - startMs);
     }
+  }
+}
+
+/** The same items, with each wait for the next passed through `wait`. Leaving early ends the source, as a loop would. */
+async function* timed<T>(
+  source: AsyncIterable<T>,
+  wait: (next: Promise<IteratorResult<T>>) => Promise<IteratorResult<T>>,
+): AsyncGenerator<T, void, undefined> {
+  const iterator = source[Symbol.asyncIterator]();
+  let isLeftEarly = false;
+  try {
+    for (;;) {
+      const next = await wait(iterator.next());
+      if (next.done) return;
+      isLeftEarly = true;
+      yield next.value;
+      isLeftEarly = false;
+    }
+  } finally {
+    if (isLeftEarly) await iterator.return?.();
   }
 }

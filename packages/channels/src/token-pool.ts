@@ -5,8 +5,8 @@ interface Waiter {
 }
 
 /**
- * A fixed number of tokens shared by all pipelines of a process: whoever computes holds one. First come,
- * first served.
+ * A fixed number of tokens shared by all pipelines of a process: whoever computes (or reads and
+ * writes a store, where tokens stand for that) holds one. First come, first served.
  */
 export class TokenPool {
   readonly size: number;
@@ -25,6 +25,11 @@ export class TokenPool {
 
   get inUse(): number {
     return this.size - this.#available;
+  }
+
+  /** Those who wait for a token now. */
+  get waiting(): number {
+    return this.#waiters.size;
   }
 
   /** Waits for a token; disposing it gives it back, once. Throws the signal's reason when it aborts first. */

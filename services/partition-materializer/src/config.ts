@@ -5,6 +5,8 @@ export interface MaterializerConfig extends CommonConfig {
   readonly port: number;
   /** Cores that all pipelines of this service use together for decoding. */
   readonly cpuTokens: number;
+  /** Reads and writes of the object store that all pipelines of this service have under way together. */
+  readonly ioTokens: number;
   /** Blocks of one build that may be in decoding at once. */
   readonly workers: number;
   /** Capacity of each channel of a pipeline, in blocks. */
@@ -41,6 +43,13 @@ export interface MaterializerConfig extends CommonConfig {
 
 const MIB = 1024 * 1024;
 
+/**
+ * A core decodes some 150 blocks of a megabyte a second, and a store that takes 50 ms for one keeps it busy with 8 reads
+ * under way. Fewer than 16 would let one slow object hold up the lanes of a small machine.
+ */
+const IO_TOKENS_PER_CORE = 8;
+const IO_TOKENS_MIN = 16;
+
 /** Reads all settings; defaults are for one machine, ranges keep each bound real. */
 export function readConfig(env: EnvReader): MaterializerConfig {
   const whole = (name: string, fallback: number, min: number, max: number) =>
@@ -52,6 +61,7 @@ export function readConfig(env: EnvReader): MaterializerConfig {
     ...readCommonConfig(env),
     port: env.port('TRACELAKE_MATERIALIZER_PORT', { default: 4322 }),
     cpuTokens,
+    ioTokens: whole('IO_TOKENS', Math.max(IO_TOKENS_MIN, IO_TOKENS_PER_CORE * cpuTokens), 1, 1024),
     workers: whole('WORKERS', cpuTokens, 1, 1024),
     channelDepth: whole('CHANNEL_DEPTH', 4, 1, 1024),
     buildsPerLane: whole('MATERIALIZER_BUILDS_PER_LANE', 2, 1, 64),

@@ -21,10 +21,12 @@ import {
   type ServiceContext,
 } from '@tracelake/service-kit';
 import { LaneLeaseRepository, makeWorkDirectory, PartitionCatalog } from '@tracelake/storage';
+import { BoundedObjectStore } from './build/bounded-object-store.ts';
 import type { BuildDependencies } from './build/build-dependencies.ts';
 import { InstanceBuilder } from './build/instance-builder.ts';
 import type { InstanceBuilds } from './build/instance-builds.ts';
 import { PayloadBudget } from './build/payload-budget.ts';
+import { createStageObserver } from './build/queue-observer.ts';
 import { logBusEvent } from './bus-event-log.ts';
 import { BuildActivity } from './compaction/build-activity.ts';
 import { createCompactionMetrics } from './compaction/compaction-metrics.ts';
@@ -37,7 +39,11 @@ import { registerRoutes } from './http/routes.ts';
 import { LaneOwner } from './lanes/lane-owner.ts';
 import { LanePipeline } from './lanes/lane-pipeline.ts';
 import { ObjectSweeper } from './object-sweeper.ts';
-import { createMaterializerMetrics, type MaterializerMetrics } from './telemetry-metrics.ts';
+import {
+  createMaterializerMetrics,
+  type MaterializerMetrics,
+  measureTokens,
+} from './telemetry-metrics.ts';
 
 export interface MaterializerOverrides {
   /** Views beside or instead of the built-in ones. */
@@ -57,7 +63,10 @@ export async function createMaterializerService(
   const metrics = createMaterializerMetrics(context.metrics);
   const registry = overrides.registry ?? createViewRegistry();
   const lake = stack.use(await openLakeStores(config, context, 'tracelake-partition-materializer'));
-  const { db: database, objects: objectStore } = lake;
+  const { db: database, objects } = lake;
+  const ioTokens = new TokenPool(config.ioTokens);
+  measureTokens(context.metrics, 'io', ioTokens);
+  const objectStore = new BoundedObjectStore(objects, ioTokens, createStageObserver(metrics));
   const bus = stack.use(await openBus(config, context));
   const catalog = new PartitionCatalog(database);
   const stores = { registry, database, catalog, objectStore, metrics };
@@ -117,7 +126,7 @@ type LanePipelines = Map<number, LanePipeline>;
 async function openBuildDependencies(
   stack: AsyncDisposableStack,
   config: MaterializerConfig,
-  { logger }: ServiceContext,
+  { logger, metrics }: ServiceContext,
   stores: Stores,
 ): Promise<BuildDependencies> {
   const { path: tempDir } = stack.use(await makeWorkDirectory(config.tempDir, 'materializer'));
@@ -136,11 +145,13 @@ async function openBuildDependencies(
       },
     }),
   );
+  const cpuTokens = new TokenPool(config.cpuTokens);
+  measureTokens(metrics, 'cpu', cpuTokens);
   return {
     ...stores,
     decoders,
     payloadBudget: new PayloadBudget(config.payloadBytesMax),
-    cpuTokens: new TokenPool(config.cpuTokens),
+    cpuTokens,
     parquet,
     tempDir,
     logger,

@@ -1,3 +1,4 @@
+import type { PipelineStage, StageWait, TokenPool } from '@tracelake/channels';
 import type { Counter, Gauge, Histogram, Metrics } from '@tracelake/service-kit';
 
 /** What this service measures; every label has a closed set of values. */
@@ -6,6 +7,10 @@ export interface MaterializerMetrics {
   readonly writerQueueDepth: Gauge;
   readonly cpuQueueWaitMs: Histogram;
   readonly writerQueueWaitMs: Histogram;
+  /** Stage: `reader`, `worker` or `writer`; waiting for: `input`, `room`, `cpu_token` or `io_token`. */
+  readonly stageBlockedSeconds: Counter<'stage' | 'waiting_for'>;
+  /** Stage: `worker` or `writer`. */
+  readonly stageBusySeconds: Counter<'stage'>;
   readonly blocksRead: Counter<'view'>;
   readonly payloadBytesRead: Counter<'view'>;
   readonly blocksRejected: Counter<'view'>;
@@ -40,7 +45,7 @@ export function createMaterializerMetrics(metrics: Metrics): MaterializerMetrics
   return {
     cpuQueueDepth: metrics.gauge({
       name: 'tracelake_cpu_queue_depth',
-      help: 'Blocks fetched that wait for a decode worker, over all pipelines',
+      help: 'Blocks fetched that wait in the queue of the decode workers, over all pipelines',
     }),
     writerQueueDepth: metrics.gauge({
       name: 'tracelake_writer_queue_depth',
@@ -48,12 +53,13 @@ export function createMaterializerMetrics(metrics: Metrics): MaterializerMetrics
     }),
     cpuQueueWaitMs: metrics.histogram({
       name: 'tracelake_cpu_queue_wait_ms',
-      help: 'Milliseconds a fetched block waits for a decode worker',
+      help: 'Milliseconds a fetched block is in the queue of the decode workers',
     }),
     writerQueueWaitMs: metrics.histogram({
       name: 'tracelake_writer_queue_wait_ms',
       help: 'Milliseconds a decoded block waits for its turn at the writer',
     }),
+    ...createStageMetrics(metrics),
     blocksRead: counter('materializer_blocks_read', 'Block payloads fetched to be decoded'),
     payloadBytesRead: counter('materializer_payload_bytes_read', 'Bytes of payloads fetched'),
     blocksRejected: counter('materializer_blocks_rejected', 'Blocks that cannot be decoded'),
@@ -106,4 +112,54 @@ export function createMaterializerMetrics(metrics: Metrics): MaterializerMetrics
       help: 'Instances of eager views that wait for their quiet time or for a build',
     }),
   };
+}
+
+/** What each stage can wait for at all. */
+const STAGE_WAITS: Readonly<Record<PipelineStage, readonly StageWait[]>> = {
+  reader: ['input', 'room', 'io_token'],
+  worker: ['input', 'cpu_token', 'room'],
+  writer: ['input', 'io_token'],
+};
+
+function createStageMetrics(
+  metrics: Metrics,
+): Pick<MaterializerMetrics, 'stageBlockedSeconds' | 'stageBusySeconds'> {
+  const stageBlockedSeconds = metrics.counter({
+    name: 'tracelake_stage_blocked_seconds_total',
+    help:
+      'Seconds that stages of all pipelines waited: for input (a reader: for the store, I/O tokens included), for ' +
+      'room in the next queue, for a CPU token, for an I/O token (counted for each of the reads under way)',
+    labels: ['stage', 'waiting_for'],
+  });
+  const stageBusySeconds = metrics.counter({
+    name: 'tracelake_stage_busy_seconds_total',
+    help: 'Seconds that workers decoded and writers folded, over all pipelines',
+    labels: ['stage'],
+  });
+  // From the start, so that a rate is right from the first wait on.
+  for (const [stage, waits] of Object.entries(STAGE_WAITS)) {
+    for (const waitingFor of waits) stageBlockedSeconds.inc({ stage, waiting_for: waitingFor }, 0);
+    if (stage !== 'reader') stageBusySeconds.inc({ stage }, 0);
+  }
+  return { stageBlockedSeconds, stageBusySeconds };
+}
+
+/** Shows tokens in use beside how many there are, and how many wait for one, as they are at each scrape. */
+export function measureTokens(metrics: Metrics, kind: 'cpu' | 'io', pool: TokenPool): void {
+  const work = kind === 'cpu' ? 'decoding' : 'reads and writes of the object store';
+  metrics.gauge({
+    name: `tracelake_${kind}_tokens`,
+    help: `Tokens for ${work} that all pipelines share`,
+    collect: () => pool.size,
+  });
+  metrics.gauge({
+    name: `tracelake_${kind}_tokens_in_use`,
+    help: `Tokens for ${work} that are out`,
+    collect: () => pool.inUse,
+  });
+  metrics.gauge({
+    name: `tracelake_${kind}_token_waiters`,
+    help: `Stages that wait for a token for ${work}`,
+    collect: () => pool.waiting,
+  });
 }

@@ -2,11 +2,15 @@ import type { PipelineObserver } from '@tracelake/channels';
 import type { Gauge } from '@tracelake/service-kit';
 import type { MaterializerMetrics } from '../telemetry-metrics.ts';
 
-/** Adds one pipeline's queues to the gauges of all; disposing takes what is left of them out again. */
+/**
+ * Adds one pipeline's queues to the gauges of all, and its waits to the counters; disposing takes what is left of the
+ * queues out again.
+ */
 export function createQueueObserver(metrics: MaterializerMetrics): PipelineObserver & Disposable {
   const cpu = new GaugeShare(metrics.cpuQueueDepth);
   const writer = new GaugeShare(metrics.writerQueueDepth);
   return {
+    ...createStageObserver(metrics),
     cpuQueueDepth: (depth) => cpu.set(depth),
     writerQueueDepth: (depth) => writer.set(depth),
     cpuQueueWaitMs: (waitMs) => metrics.cpuQueueWaitMs.observe(waitMs),
@@ -15,6 +19,18 @@ export function createQueueObserver(metrics: MaterializerMetrics): PipelineObser
       cpu.set(0);
       writer.set(0);
     },
+  };
+}
+
+/** What stages do with their time; one serves any number of pipelines. */
+export function createStageObserver({
+  stageBlockedSeconds,
+  stageBusySeconds,
+}: MaterializerMetrics): PipelineObserver {
+  return {
+    blocked: (stage, waitingFor, waitMs) =>
+      stageBlockedSeconds.inc({ stage, waiting_for: waitingFor }, waitMs / 1000),
+    busy: (stage, busyMs) => stageBusySeconds.inc({ stage }, busyMs / 1000),
   };
 }
 

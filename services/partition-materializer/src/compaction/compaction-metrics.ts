@@ -41,9 +41,11 @@ export function createCompactionMetrics(metrics: Metrics): CompactionMetrics {
   };
 }
 
-/** Metrics for the stages of a merge: the queues are those of all, the rest counts what is built and is nobody's. */
+/** Metrics for the stages of a merge: queues and waits are those of all, the rest counts what is built and is nobody's. */
 export function metricsBesideBuilds(metrics: MaterializerMetrics): MaterializerMetrics {
   const { cpuQueueDepth, writerQueueDepth, cpuQueueWaitMs, writerQueueWaitMs } = metrics;
+  const { stageBlockedSeconds, stageBusySeconds } = metrics;
   const uncounted = createMaterializerMetrics(createMetrics({ service: 'compaction' }));
-  return { ...uncounted, cpuQueueDepth, writerQueueDepth, cpuQueueWaitMs, writerQueueWaitMs };
+  const queues = { cpuQueueDepth, writerQueueDepth, cpuQueueWaitMs, writerQueueWaitMs };
+  return { ...uncounted, ...queues, stageBlockedSeconds, stageBusySeconds };
 }
