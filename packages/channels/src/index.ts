@@ -5,6 +5,7 @@ export {
   type Received,
 } from './bounded-channel.ts';
 export { ChannelClosedError } from './channel-error.ts';
+export { type LaneParts, LaneSet, type ReaderFactory, type WriterFactory } from './lane-set.ts';
 export {
   type PipelineObserver,
   type PipelineStage,

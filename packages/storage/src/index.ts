@@ -17,6 +17,7 @@ export {
   type LaneLease,
   LaneLeaseRepository,
   type LaneLeaseRequest,
+  type LaneRenewal,
 } from './lane-lease-repository.ts';
 export { objectKeys, type PartitionKeyParts } from './object-keys.ts';
 export type {

@@ -17,30 +17,39 @@ test('a lane has one owner at a time, and each change of hands raises its fencin
     [1n],
   );
   const owner = ['a', 'b', 'c'][tries.indexOf(1n)] ?? '';
-  const held = { lane: 3, owner, ttlMs: 60_000, fencingNumber: 1n };
-  assert.equal(await leases.renew(held), true);
-  assert.equal(await leases.renew({ ...held, owner: 'x' }), false);
+  const held = { lane: 3, owner, fencingNumber: 1n };
+  const renew = async (by: string, fencingNumber: bigint) => {
+    const request = { owner: by, ttlMs: 60_000, held: [{ lane: 3, fencingNumber }] };
+    return (await leases.renew(request)).has(3);
+  };
+  assert.equal(await renew(owner, 1n), true);
+  assert.equal(await renew('x', 1n), false);
   await leases.release(held);
-  assert.equal(await leases.renew(held), false, 'what was given back is not taken up again');
+  assert.equal(await renew(owner, 1n), false, 'what was given back is not taken up again');
   const fencingNumber = await leases.acquire({ lane: 3, owner: 'next', ttlMs: 60_000 });
   assert.equal(fencingNumber, 3n);
   await leases.release(held);
-  assert.equal(await leases.renew({ ...held, owner: 'next', fencingNumber: 3n }), true);
+  assert.equal(await renew('next', 3n), true);
 });
 
 test('a lease that has expired stays with its owner until another takes it', async () => {
   await using fixture = await openTestDatabase();
   const leases = new LaneLeaseRepository(fixture.db);
-  const held = { lane: 0, owner: 'a', ttlMs: 1, fencingNumber: 1n };
-  assert.equal(await leases.acquire(held), 1n);
+  const acquire = (lane: number, owner: string, ttlMs: number) =>
+    leases.acquire({ lane, owner, ttlMs });
+  assert.equal(await acquire(0, 'a', 1), 1n);
+  assert.equal(await acquire(1, 'a', 1), 1n);
   await sleep(10);
   assert.deepEqual(await leases.list(), [
     { lane: 0, owner: 'a', fencingNumber: 1n, isExpired: true },
+    { lane: 1, owner: 'a', fencingNumber: 1n, isExpired: true },
   ]);
-  assert.equal(await leases.renew(held), true);
+  const held = [0, 1].map((lane) => ({ lane, fencingNumber: 1n }));
+  const renewal = { owner: 'a', ttlMs: 1, held };
+  assert.deepEqual(await leases.renew(renewal), new Set([0, 1]));
   await sleep(10);
-  assert.equal(await leases.acquire({ lane: 0, owner: 'b', ttlMs: 60_000 }), 2n);
-  assert.equal(await leases.renew(held), false);
+  assert.equal(await acquire(0, 'b', 60_000), 2n);
+  assert.deepEqual(await leases.renew(renewal), new Set([1]));
 });
 
 const nothing = {
@@ -61,7 +70,7 @@ test('a commit with an old fencing number is refused, whoever is late', async ()
   assert.equal(await commit(), 'committed', 'nobody else has the lane');
   await leases.acquire({ ...request, owner: 'b' });
   assert.equal(await commit(), 'fenced');
-  await leases.release({ ...request, owner: 'b', fencingNumber: 2n });
+  await leases.release({ lane: 5, owner: 'b', fencingNumber: 2n });
   assert.equal(await commit(), 'fenced');
   const unknown = { ...nothing, fence: { lane: 6, fencingNumber: 1n } };
   assert.equal(await commitPartitions(fixture.db, unknown), 'fenced');
@@ -70,8 +79,7 @@ test('a commit with an old fencing number is refused, whoever is late', async ()
 test('a lane changes hands before a commit or after it, and renewals do not wait for commits', async () => {
   await using fixture = await openTestDatabase();
   const leases = new LaneLeaseRepository(fixture.db);
-  const held = { lane: 1, owner: 'a', ttlMs: 1, fencingNumber: 1n };
-  await leases.acquire(held);
+  await leases.acquire({ lane: 1, owner: 'a', ttlMs: 1 });
   await sleep(10);
   let takenAtMs = 0;
   const committing = await fixture.db.transaction(async (transaction) => {
@@ -94,8 +102,9 @@ test('a lane changes hands before a commit or after it, and renewals do not wait
       sql`SELECT lane FROM lane_leases WHERE lane = 1 AND fencing_number = 2 FOR KEY SHARE`,
     );
     const signal = AbortSignal.timeout(5000);
-    const renewal = { lane: 1, owner: 'b', ttlMs: 60_000, fencingNumber: 2n };
-    assert.equal(await leases.renew(renewal, signal), true, 'does not wait');
+    const held = [{ lane: 1, fencingNumber: 2n }];
+    const renewed = await leases.renew({ owner: 'b', ttlMs: 60_000, held }, signal);
+    assert.equal(renewed.has(1), true, 'does not wait');
   });
 });
 

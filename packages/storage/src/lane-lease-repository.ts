@@ -19,6 +19,12 @@ export interface LaneLeaseRequest {
   readonly ttlMs: number;
 }
 
+export interface LaneRenewal {
+  readonly owner: string;
+  readonly ttlMs: number;
+  readonly held: readonly LaneFence[];
+}
+
 /**
  * The tables `lane_leases` and `lane_replicas`: one owner of a lane at a time, and who could be one. Expiry is by the
  * database's clock; it lets others in and takes nothing away by itself.
@@ -57,22 +63,26 @@ export class LaneLeaseRepository {
   }
 
   /**
-   * False when the lane has changed hands. A lease that has expired and that nobody took is still its owner's: who
-   * was paused for a while would otherwise drop work that nobody else does.
+   * Resolves with those of the lanes that have not changed hands. A lease that has expired and that nobody took is
+   * still its owner's: who was paused for a while would otherwise drop work that nobody else does.
    */
   async renew(
-    { lane, owner, ttlMs, fencingNumber }: LaneLeaseRequest & LaneFence,
+    { owner, ttlMs, held }: LaneRenewal,
     signal?: AbortSignal,
-  ): Promise<boolean> {
-    const rows = await this.#db.query(
+  ): Promise<ReadonlySet<number>> {
+    const lanes = held.map((fence) => fence.lane);
+    const numbers = held.map((fence) => fence.fencingNumber);
+    const rows = await this.#db.query<{ lane: number }>(
       sql`
-        UPDATE lane_leases
+        UPDATE lane_leases AS lease
         SET expires_at = clock_timestamp() + ${ttlMs}::double precision * interval '1 millisecond'
-        WHERE lane = ${lane} AND owner = ${owner} AND fencing_number = ${fencingNumber}
-        RETURNING lane`,
+        FROM unnest(${lanes}::integer[], ${numbers}::bigint[]) AS held (lane, fencing_number)
+        WHERE lease.lane = held.lane AND lease.fencing_number = held.fencing_number
+          AND lease.owner = ${owner}
+        RETURNING lease.lane`,
       signal,
     );
-    return rows.length === 1;
+    return new Set(rows.map((row) => row.lane));
   }
 
   /**
@@ -80,7 +90,7 @@ export class LaneLeaseRepository {
    * number must go on rising. Harmless when the lane is another's by now.
    */
   async release(
-    { lane, owner, fencingNumber }: Omit<LaneLeaseRequest, 'ttlMs'> & LaneFence,
+    { lane, owner, fencingNumber }: LaneFence & { readonly owner: string },
     signal?: AbortSignal,
   ): Promise<void> {
     await this.#db.query(

@@ -5,6 +5,7 @@ export type MaterializerErrorCode =
   | 'materializer.unknown-instance'
   | 'materializer.claim-timeout'
   | 'materializer.conflict'
+  | 'materializer.lane-lost'
   | 'materializer.decoder-failed'
   | 'materializer.view-not-loaded'
   | 'materializer.bad-request'

@@ -19,7 +19,7 @@ after(async () => {
 });
 
 const sweep = (orphanAgeMs: number) =>
-  sweepObjects({ ...lab.dependencies, database: lake.database, orphanAgeMs }, signal);
+  sweepObjects({ ...lab.dependencies, ...lake, orphanAgeMs }, signal);
 
 const HOUR_MS = 3_600_000;
 

@@ -1,16 +1,15 @@
 /**
  * Composition root of the materializer. Opened in this order and closed in the reverse: database, object
- * store, bus, decoders, Parquet writer, sweeper, lanes, HTTP. So a stop first ends intake, then finishes
+ * store, bus, decoders, lanes, sweeper, HTTP. So a stop first ends intake, then finishes
  * or hands back what is under way.
  */
 
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type Bus, connectBus, laneOf } from '@tracelake/bus';
-import { TokenPool } from '@tracelake/channels';
+import { LaneSet, TokenPool } from '@tracelake/channels';
 import type { ProcessId } from '@tracelake/domain';
 import { createViewRegistry, type ViewRegistry } from '@tracelake/lakehouse';
-import { ParquetWriter } from '@tracelake/parquet';
 import {
   busSettingsOf,
   createHttpServer,
@@ -22,15 +21,12 @@ import {
 } from '@tracelake/service-kit';
 import { LaneLeaseRepository, makeWorkDirectory, PartitionCatalog } from '@tracelake/storage';
 import { BoundedObjectStore } from './build/bounded-object-store.ts';
-import type { BuildDependencies } from './build/build-dependencies.ts';
-import { InstanceBuilder } from './build/instance-builder.ts';
-import type { InstanceBuilds } from './build/instance-builds.ts';
-import { PayloadBudget } from './build/payload-budget.ts';
+import type { BuildReport } from './build/build-report.ts';
+import type { BuildRequest } from './build/instance-builds.ts';
 import { createStageObserver } from './build/queue-observer.ts';
 import { logBusEvent } from './bus-event-log.ts';
 import { BuildActivity } from './compaction/build-activity.ts';
 import { createCompactionMetrics } from './compaction/compaction-metrics.ts';
-import { InstanceCompactor } from './compaction/instance-compactor.ts';
 import type { MaterializerConfig } from './config.ts';
 import { DecodeWorkerPool } from './decode/decode-worker-pool.ts';
 import { CatchUp } from './eager/catch-up.ts';
@@ -38,6 +34,12 @@ import { problemOfMaterializer } from './http/error-response.ts';
 import { registerRoutes } from './http/routes.ts';
 import { LaneOwner } from './lanes/lane-owner.ts';
 import { LanePipeline } from './lanes/lane-pipeline.ts';
+import {
+  createLaneFactories,
+  createLaneWork,
+  type MaterializerLanes,
+  type SharedParts,
+} from './lanes/materializer-lanes.ts';
 import { ObjectSweeper } from './object-sweeper.ts';
 import {
   createMaterializerMetrics,
@@ -70,37 +72,31 @@ export async function createMaterializerService(
   const bus = stack.use(await openBus(config, context));
   const catalog = new PartitionCatalog(database);
   const stores = { registry, database, catalog, objectStore, metrics };
-  const dependencies = await openBuildDependencies(stack, config, context, stores);
-  const activity = new BuildActivity();
-  const compactor = config.compaction
-    ? new InstanceCompactor({
-        deps: dependencies,
-        metrics: createCompactionMetrics(context.metrics),
-        activity,
-      })
-    : undefined;
   const stopBuilds = new AbortController();
   const hardStop = stopBuilds.signal;
-  const pipelines: LanePipelines = new Map();
-  const builder = new InstanceBuilder(dependencies);
-  const builds: InstanceBuilds = {
-    async build(request, signal) {
-      using _build = activity.enter();
-      const report = await builder.build(request, AbortSignal.any([signal, hardStop]));
-      pipelines.get(laneOf(report.processId, config.lanes))?.noteBuilt(request, report);
-      return report;
-    },
-  };
-  const parts = { config, context, bus, builds, compactor, hardStop, pipelines, ...stores };
-  const lanes = startLanes(stack, parts);
+  const shared = await openSharedParts(stack, config, context, { ...stores, hardStop });
+  const { path: tempDir } = stack.use(await makeWorkDirectory(config.tempDir, 'materializer'));
+  const { logger } = context;
+  const factories = createLaneFactories({ objectStore, tempDir, settings: config, logger });
+  const lanes: MaterializerLanes = new LaneSet(factories);
+  const onBuilt = (request: BuildRequest, report: BuildReport) =>
+    lanes.find(laneOf(report.processId, config.lanes))?.noteBuilt(request, report);
+  const parts = { config, context, bus, lanes, shared: { ...shared, onBuilt }, ...stores };
+  const owner = startLanes(stack, parts);
   const server = stack.use(createServer(config, context, lake, bus));
+  // What operators ask for is work of no lane: the claim on the instance keeps it apart from theirs.
+  const own = {
+    reader: factories.createReader(config.lanes),
+    writer: factories.createWriter(config.lanes),
+  };
+  const { builds } = createLaneWork(own, parts.shared);
   registerRoutes(server.app, { registry, catalog, builds });
   const url = await server.listen();
   const owned = stack.move();
   return {
     url,
     beginDrain: () => server.beginDrain(),
-    describeRemaining: () => ({ lanes: lanes.heldLanes, requestsInFlight: server.inFlight.count }),
+    describeRemaining: () => ({ lanes: owner.heldLanes, requestsInFlight: server.inFlight.count }),
     async [Symbol.asyncDispose]() {
       const timer = setTimeout(
         () => stopBuilds.abort(new Error('the service stops')),
@@ -120,19 +116,13 @@ interface Stores {
   readonly metrics: MaterializerMetrics;
 }
 
-/** Those of the lanes that this replica holds. */
-type LanePipelines = Map<number, LanePipeline>;
-
-async function openBuildDependencies(
+/** What lanes have in common: clients of the stores, the CPU tokens with their threads, the turns to merge. */
+async function openSharedParts(
   stack: AsyncDisposableStack,
   config: MaterializerConfig,
   { logger, metrics }: ServiceContext,
-  stores: Stores,
-): Promise<BuildDependencies> {
-  const { path: tempDir } = stack.use(await makeWorkDirectory(config.tempDir, 'materializer'));
-  const parquet = stack.use(
-    await ParquetWriter.open({ memoryLimitBytes: config.parquetMemoryBytes, tempDir }),
-  );
+  { hardStop, ...stores }: Stores & { readonly hardStop: AbortSignal },
+): Promise<Omit<SharedParts, 'onBuilt'>> {
   const decoders = stack.use(
     new DecodeWorkerPool({
       // A token is a thread's leave to work, so there is never one without a thread.
@@ -148,14 +138,12 @@ async function openBuildDependencies(
   const cpuTokens = new TokenPool(config.cpuTokens);
   measureTokens(metrics, 'cpu', cpuTokens);
   return {
-    ...stores,
-    decoders,
-    payloadBudget: new PayloadBudget(config.payloadBytesMax),
-    cpuTokens,
-    parquet,
-    tempDir,
-    logger,
-    settings: config,
+    deps: { ...stores, decoders, cpuTokens, logger, settings: config },
+    activity: new BuildActivity(),
+    compaction: config.compaction
+      ? { metrics: createCompactionMetrics(metrics), turn: new TokenPool(1) }
+      : undefined,
+    hardStop,
   };
 }
 
@@ -163,16 +151,13 @@ interface LaneParts extends Stores {
   readonly config: MaterializerConfig;
   readonly context: ServiceContext;
   readonly bus: Bus;
-  readonly builds: InstanceBuilds;
-  readonly compactor: InstanceCompactor | undefined;
-  readonly pipelines: LanePipelines;
-  readonly hardStop: AbortSignal;
+  readonly lanes: MaterializerLanes;
+  readonly shared: SharedParts;
 }
 
 /** Closed in reverse: lanes are drained and given back, then nothing looks for work any more. */
 function startLanes(stack: AsyncDisposableStack, parts: LaneParts): LaneOwner {
-  const { config, context, bus, builds, catalog, compactor, metrics, registry } = parts;
-  const { hardStop, pipelines } = parts;
+  const { config, context, bus, catalog, lanes, metrics, registry, shared } = parts;
   const { logger } = context;
   const eagerViews = registry.list().filter((view) => view.eager);
   const catchUp = stack.use(
@@ -181,7 +166,7 @@ function startLanes(stack: AsyncDisposableStack, parts: LaneParts): LaneOwner {
       eagerViews,
       intervalMs: config.catchUpIntervalMs,
       note: (item, processId) =>
-        pipelines.get(laneOf(processId as ProcessId, config.lanes))?.note(item) ?? false,
+        lanes.find(laneOf(processId as ProcessId, config.lanes))?.note(item) ?? false,
       logger,
     }),
   );
@@ -192,13 +177,16 @@ function startLanes(stack: AsyncDisposableStack, parts: LaneParts): LaneOwner {
       laneCount: config.lanes,
       owner: `${hostname()}-${process.pid}-${randomUUID()}`,
       leaseMs: config.laneLeaseMs,
-      startLane: (lane, signal) => {
-        const shared = { bus, builds, compactor, eagerViews, metrics, logger, hardStop };
-        const pipeline = new LanePipeline({ ...shared, settings: config, lane, signal });
-        pipelines.set(lane, pipeline);
+      startLane: ({ lane, fencingNumber, lost }) => {
+        const opened = lanes.open(lane, ({ reader, writer }) => {
+          const fence = { lane, fencingNumber };
+          const work = createLaneWork({ reader, writer, fence }, shared);
+          const common = { bus, eagerViews, metrics, logger, hardStop: shared.hardStop };
+          return new LanePipeline({ ...common, ...work, settings: config, lane, signal: lost });
+        });
         // What came while the lane had no owner.
         catchUp.lookAtAll();
-        return pipeline;
+        return opened;
       },
       onHeldChange: (held) => metrics.lanesHeld.set(held),
       logger,

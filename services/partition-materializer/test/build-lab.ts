@@ -4,11 +4,11 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TokenPool } from '@tracelake/channels';
 import { createViewRegistry, type ViewRegistry } from '@tracelake/lakehouse';
-import { ParquetWriter } from '@tracelake/parquet';
 import { createLogger, createMetrics, type Metrics } from '@tracelake/service-kit';
+import { BlockReader } from '../src/build/block-reader.ts';
 import type { BuildDependencies } from '../src/build/build-dependencies.ts';
 import { InstanceBuilder } from '../src/build/instance-builder.ts';
-import { PayloadBudget } from '../src/build/payload-budget.ts';
+import { PartitionWriter } from '../src/build/partition-writer.ts';
 import { DecodeWorkerPool } from '../src/decode/decode-worker-pool.ts';
 import { createMaterializerMetrics } from '../src/telemetry-metrics.ts';
 import type { TestLake } from './test-lake.ts';
@@ -16,6 +16,8 @@ import type { TestLake } from './test-lake.ts';
 export interface BuildLab extends AsyncDisposable {
   readonly builder: InstanceBuilder;
   readonly dependencies: BuildDependencies;
+  /** Where files in work are. */
+  readonly tempDir: string;
   readonly logLines: Record<string, unknown>[];
   /** The value of a metric by its name and labels as Prometheus prints them; 0 when there is none. */
   metric(nameAndLabels: string): Promise<number>;
@@ -36,24 +38,23 @@ export async function openBuildLab(
   const tempDir = await mkdtemp(join(lake.directory, 'work-'));
   const logLines: Record<string, unknown>[] = [];
   const write = (line: string) => logLines.push(JSON.parse(line));
+  const logger = createLogger({ service: 'test', level: 'debug', destination: { write } });
+  const { objectStore } = lake;
   const dependencies: BuildDependencies = {
     registry: options.registry ?? createViewRegistry(),
     catalog: lake.catalog,
-    objectStore: lake.objectStore,
+    reader: new BlockReader({ objectStore, payloadBytesMax: 64 * 2 ** 20 }),
+    writer: new PartitionWriter({ objectStore, tempDir, rowGroupRows: 32_768, logger }),
     decoders: stack.use(
       new DecodeWorkerPool({ workers: 2, decodeTimeoutMs: 20_000, workerHeapMb: 256 }),
     ),
-    payloadBudget: new PayloadBudget(64 * 2 ** 20),
     cpuTokens: new TokenPool(2),
-    parquet: stack.use(await ParquetWriter.open()),
-    tempDir,
     metrics,
-    logger: createLogger({ service: 'test', level: 'debug', destination: { write } }),
+    logger,
     settings: {
       workers: 2,
       channelDepth: 4,
       decompressedBytesMax: 256 * 2 ** 20,
-      rowGroupRows: 32_768,
       claimMs: 5000,
       buildTimeoutMs: 60_000,
     },
@@ -62,6 +63,7 @@ export async function openBuildLab(
   return {
     builder: new InstanceBuilder(dependencies),
     dependencies,
+    tempDir,
     logLines,
     metric: (name) => readMetric(registryOfMetrics, name),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

@@ -1,24 +1,24 @@
 import type { TokenPool } from '@tracelake/channels';
 import type { ViewRegistry } from '@tracelake/lakehouse';
-import type { ParquetWriter } from '@tracelake/parquet';
 import type { Logger } from '@tracelake/service-kit';
-import type { ObjectStore, PartitionCatalog } from '@tracelake/storage';
+import type { LaneFence, PartitionCatalog } from '@tracelake/storage';
 import type { DecodeWorkerPool } from '../decode/decode-worker-pool.ts';
 import type { MaterializerMetrics } from '../telemetry-metrics.ts';
-import type { PayloadBudget } from './payload-budget.ts';
+import type { BlockReader } from './block-reader.ts';
+import type { PartitionWriter } from './partition-writer.ts';
 
-/** What every build of this service shares. */
+/** What the builds of one lane work with: a reader and a writer of its own, the rest is the service's. */
 export interface BuildDependencies {
   readonly registry: ViewRegistry;
   readonly catalog: PartitionCatalog;
-  readonly objectStore: ObjectStore;
+  readonly reader: BlockReader;
+  readonly writer: PartitionWriter;
+  /** The threads of the CPU tokens: whoever holds a token finds one of them idle. */
   readonly decoders: DecodeWorkerPool;
-  readonly payloadBudget: PayloadBudget;
-  /** The only thing that pipelines share besides memory: one token is one core's worth of decoding. */
+  /** The only thing that lanes share: one token is one core's worth of decoding. */
   readonly cpuTokens: TokenPool;
-  readonly parquet: ParquetWriter;
-  /** Where Parquet files are written before they are published. */
-  readonly tempDir: string;
+  /** Of the lane that the builds are work of: once it has changed hands, they can commit nothing. */
+  readonly fence?: LaneFence;
   readonly metrics: MaterializerMetrics;
   readonly logger: Logger;
   readonly settings: BuildSettings;
@@ -30,7 +30,6 @@ export interface BuildSettings {
   readonly workers: number;
   readonly channelDepth: number;
   readonly decompressedBytesMax: number;
-  readonly rowGroupRows: number;
   readonly claimMs: number;
   readonly buildTimeoutMs: number;
 }

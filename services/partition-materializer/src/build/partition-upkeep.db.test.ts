@@ -12,7 +12,7 @@ import { decodeBlockEnvelope } from '@tracelake/transit';
 import { type BuildLab, openBuildLab } from '../../test/build-lab.ts';
 import { openTestLake, type TestLake } from '../../test/test-lake.ts';
 import { readViewRows } from '../../test/view-rows.ts';
-import { PayloadBudget } from './payload-budget.ts';
+import { BlockReader } from './block-reader.ts';
 
 const signal = AbortSignal.timeout(300_000);
 let lake: TestLake;
@@ -252,8 +252,8 @@ test('a build that is given up leaves nothing to see and no file behind', async 
     const partitions = await lake.catalog.listPartitions('thread_spans', recorded.streamId);
     assert.equal(partitions.length, 0, `after ${delayMs} ms`);
   }
-  assert.deepEqual(await readdir(lab.dependencies.tempDir), []);
-  assert.equal(lab.dependencies.payloadBudget.usedBytes, 0);
+  assert.deepEqual(await readdir(lab.tempDir), []);
+  assert.equal(lab.dependencies.reader.heldBytes, 0);
   assert.equal(lab.dependencies.cpuTokens.inUse, 0);
   const report = await lab.builder.build(spansOf(recorded), signal);
   assert.ok(report.decision === 'written' || report.partitions > 0);
@@ -262,9 +262,9 @@ test('a build that is given up leaves nothing to see and no file behind', async 
 test('a budget smaller than any payload and one worker still build everything', async () => {
   const recorded = record(10);
   await ingestAll([...recorded.setup, ...recorded.blocks]);
-  const payloadBudget = new PayloadBudget(10);
+  const reader = new BlockReader({ objectStore: lake.objectStore, payloadBytesMax: 10 });
   const settings = { ...lab.dependencies.settings, workers: 1, channelDepth: 1 };
-  const overrides = { payloadBudget, cpuTokens: new TokenPool(1), settings };
+  const overrides = { reader, cpuTokens: new TokenPool(1), settings };
   await using narrow = await openBuildLab(lake, { overrides });
   const targets = [spansOf(recorded), asyncOf(recorded), logsOf(recorded)];
   const reports = await Promise.all(targets.map((target) => narrow.builder.build(target, signal)));
@@ -272,7 +272,7 @@ test('a budget smaller than any payload and one worker still build everything', 
     reports.map(({ blocksDecoded }) => blocksDecoded),
     [10, 10, 10],
   );
-  assert.equal(payloadBudget.usedBytes, 0);
+  assert.equal(reader.heldBytes, 0);
 });
 
 test('what does not exist, and what is no instance, is refused by name', async () => {

@@ -21,10 +21,10 @@ import {
   sourceHashOf,
   type ViewSet,
 } from '@tracelake/lakehouse';
-import type { NewPartition, RejectedBlock } from '@tracelake/storage';
+import type { CommitOutcome, NewPartition, RejectedBlock } from '@tracelake/storage';
+import { MaterializerError } from '../materializer-error.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
 import { eventRangeOf } from './event-range.ts';
-import { discardPartitionFiles, publishPartitionFile } from './partition-file.ts';
 import { buildRun } from './run-building.ts';
 
 export interface PlanExecutionRequest {
@@ -151,7 +151,7 @@ class PlanExecution {
     const { rejected } = run;
     const isAccepted = made[0] && this.#request.merge?.accepts(made[0], rejected);
     if (isAccepted === false) {
-      await discardPartitionFiles(made.map(objectKeyOf), this.#deps);
+      await this.#deps.writer.discard(made.map(objectKeyOf));
       return false;
     }
     if (!(await this.#commit({ replaces, made, carryInHash, rejected }))) return false;
@@ -240,10 +240,10 @@ class PlanExecution {
     const range = insertRangeOf(part.blocks);
     const { beginInsertUs } = range;
     const identity = { view, instance, schemaHash, sourceHash, partitionId };
-    const file = await publishPartitionFile(
-      { ...identity, beginInsertUs, rows, signal },
-      this.#deps,
-    );
+    const { writer, metrics } = this.#deps;
+    const file = await writer.publish({ ...identity, beginInsertUs, rows, signal });
+    metrics.rowsWritten.inc({ view: view.name }, rows.rowCount);
+    metrics.bytesWritten.inc({ view: view.name }, file.sizeBytes);
     return {
       partitionId,
       kind,
@@ -263,7 +263,7 @@ class PlanExecution {
   }): Promise<boolean> {
     const { view, instance, schemaHash, signal } = this.#request;
     const keys = commit.made.map(objectKeyOf);
-    let outcome: 'committed' | 'conflict';
+    let outcome: CommitOutcome;
     try {
       signal.throwIfAborted();
       outcome = await this.#deps.catalog.commit(
@@ -275,6 +275,7 @@ class PlanExecution {
           insert: commit.made,
           expectPredecessorCarryHash: commit.carryInHash ?? undefined,
           rejected: commit.rejected,
+          fence: this.#deps.fence,
         },
         signal,
       );
@@ -283,7 +284,8 @@ class PlanExecution {
       this.#deps.logger.debug('commit failed', { view: view.name, instance, error });
       throw error;
     }
-    if (outcome === 'conflict') await discardPartitionFiles(keys, this.#deps);
+    if (outcome !== 'committed') await this.#deps.writer.discard(keys);
+    if (outcome === 'fenced') throw laneLost(view.name, instance);
     return outcome === 'committed';
   }
 
@@ -309,6 +311,13 @@ class PlanExecution {
       metrics.lagMs.observe({ view: view.name }, Math.max(0, nowMs - Number(insertTimeUs) / 1000));
     }
   }
+}
+
+function laneLost(viewSet: string, instance: string): MaterializerError {
+  return new MaterializerError('materializer.lane-lost', 'another replica has the lane by now', {
+    retryable: true,
+    details: { viewSet, instance },
+  });
 }
 
 function carryOf({ partitionId, carryOutHash }: PartitionRecord): Carry {

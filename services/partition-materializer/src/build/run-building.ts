@@ -8,8 +8,8 @@ import { runStagedPipeline } from '@tracelake/channels';
 import { ensureExists } from '@tracelake/domain';
 import type { RunBuilder, RunContext, RunResult, SourceBlock, ViewSet } from '@tracelake/lakehouse';
 import type { RejectedBlock } from '@tracelake/storage';
+import type { FetchedBlock } from './block-reader.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
-import { type FetchedBlock, fetchBlockPayloads } from './payload-reader.ts';
 import { createQueueObserver } from './queue-observer.ts';
 
 export interface RunRequest {
@@ -41,9 +41,7 @@ export async function buildRun(request: RunRequest, deps: BuildDependencies): Pr
   using held = new HeldReservations();
   using observer = createQueueObserver(deps.metrics);
   await runStagedPipeline<FetchedBlock, DecodedBlock>({
-    read: fetchBlockPayloads(blocks, {
-      objectStore: deps.objectStore,
-      budget: deps.payloadBudget,
+    read: deps.reader.read(blocks, {
       fetchAhead: deps.settings.channelDepth,
       onReserved: (reservation) => held.add(reservation),
       giveWay: deps.giveWay,

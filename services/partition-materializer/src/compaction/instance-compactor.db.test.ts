@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { access } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
+import { TokenPool } from '@tracelake/channels';
 import { createMetrics } from '@tracelake/service-kit';
 import { objectKeys } from '@tracelake/storage';
 import { type IngestRequest, RecordingBuilder } from '@tracelake/test-kit';
@@ -27,7 +28,8 @@ let compactor: InstanceCompactor;
 before(async () => {
   lake = await openTestLake();
   lab = await openBuildLab(lake);
-  const options = { metrics: createCompactionMetrics(metrics), activity };
+  const turn = new TokenPool(1);
+  const options = { metrics: createCompactionMetrics(metrics), activity, turn };
   compactor = new InstanceCompactor({ ...options, deps: lab.dependencies });
 });
 after(async () => {
@@ -132,7 +134,7 @@ test('who reads under a lease keeps the files that were merged, until the lease 
   const rows = await readViewRows(lake, recorded.spans);
   const lease = await lake.catalog.openReadLease({ owner: 'test' });
   const paths = await partitionPaths(lake, viewSet, instance);
-  const sweeper = { ...lab.dependencies, database: lake.database, orphanAgeMs: 3_600_000 };
+  const sweeper = { ...lab.dependencies, ...lake, orphanAgeMs: 3_600_000 };
   const { runsIn } = await compactor.compact(recorded.spans, signal);
   assert.equal(runsIn, 10);
   await sweepObjects(sweeper, signal);

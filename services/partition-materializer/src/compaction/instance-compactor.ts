@@ -5,7 +5,7 @@
  * what the runs it replaces have, they stay.
  */
 
-import { TokenPool } from '@tracelake/channels';
+import type { TokenPool } from '@tracelake/channels';
 import type { BlockId } from '@tracelake/domain';
 import { type CompactionGroup, planCompaction, type ViewSet } from '@tracelake/lakehouse';
 import type { NewPartition, RejectedBlock } from '@tracelake/storage';
@@ -18,7 +18,10 @@ import type { BuildActivity } from './build-activity.ts';
 import { type CompactionMetrics, metricsBesideBuilds } from './compaction-metrics.ts';
 
 export interface InstanceCompactorOptions {
+  /** Of the lane whose instances it merges. */
   readonly deps: BuildDependencies;
+  /** One token for the whole service: a merged run is held in memory as a built one is. */
+  readonly turn: TokenPool;
   readonly metrics: CompactionMetrics;
   readonly activity: BuildActivity;
 }
@@ -38,11 +41,10 @@ const GROUP_PATIENCE_MS = 60_000;
 
 type Outcome = 'merged' | 'dropped' | 'refused';
 
-/** One group at a time in the whole service: a merged run is held in memory as a built one is. */
+/** Merges in one lane, when it is its turn. */
 export class InstanceCompactor {
   readonly #options: InstanceCompactorOptions;
   readonly #deps: BuildDependencies;
-  readonly #turn = new TokenPool(1);
 
   constructor(options: InstanceCompactorOptions) {
     this.#options = options;
@@ -57,7 +59,7 @@ export class InstanceCompactor {
     const { catalog, logger, registry, settings } = this.#deps;
     const view = registry.get(request.viewSet);
     const instance = registry.checkInstance(view.name, request.instance);
-    using _turn = await this.#turn.acquire(callerSignal);
+    using _turn = await this.#options.turn.acquire(callerSignal);
     const signal = AbortSignal.any([callerSignal, AbortSignal.timeout(settings.buildTimeoutMs)]);
     const viewSet = `${view.name}#compaction`;
     const claim = { catalog, logger, viewSet, instance, ttlMs: settings.claimMs, signal };

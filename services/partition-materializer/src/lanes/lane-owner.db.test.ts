@@ -36,11 +36,14 @@ function startReplica(name: string, everywhere: Map<number, string>, leaseMs: nu
       renew: (request, signal) => reach(() => real.renew(request, signal)),
       release: (request, signal) => reach(() => real.release(request, signal)),
       list: (signal) => reach(() => real.list(signal)),
+      announceReplica: (request, signal) => reach(() => real.announceReplica(request, signal)),
+      listReplicas: (signal) => reach(() => real.listReplicas(signal)),
+      removeReplica: (name, signal) => reach(() => real.removeReplica(name, signal)),
     },
     laneCount: 4,
     owner: name,
     leaseMs,
-    startLane: (lane, lost) => {
+    startLane: ({ lane, lost }) => {
       assert.equal(everywhere.get(lane), undefined, `lane ${lane} runs once`);
       everywhere.set(lane, name);
       running.add(lane);

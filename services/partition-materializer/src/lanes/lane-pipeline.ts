@@ -1,7 +1,7 @@
 /**
  * What one lane runs while this replica holds it: a consumer of its requests, a consumer of its telemetry
- * events, the builds of eager views they lead to, and the merging of small runs. Lanes share nothing but the
- * CPU tokens, the turns to merge and the memory budgets of the service.
+ * events, the builds of eager views they lead to, and the merging of small runs, with a reader and a writer of
+ * its own. Lanes share nothing but the CPU tokens and the turns to merge.
  */
 
 import { type Bus, type BusConsumer, type PartitionEvent, subjectFilters } from '@tracelake/bus';

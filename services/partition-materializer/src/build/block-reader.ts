@@ -1,12 +1,12 @@
 /**
  * The first stage: stored payloads in the order of their blocks. A few are fetched ahead, so that a
- * store with latency keeps the workers busy, and the budget bounds the bytes of all pipelines together.
+ * store with latency keeps the workers busy, and a budget bounds the bytes of all builds of the lane.
  */
 
 import { AppError, ensureExists } from '@tracelake/domain';
 import type { SourceBlock } from '@tracelake/lakehouse';
 import { type ObjectStore, objectKeys } from '@tracelake/storage';
-import type { PayloadBudget } from './payload-budget.ts';
+import { PayloadBudget } from './payload-budget.ts';
 
 export interface FetchedBlock {
   readonly block: SourceBlock;
@@ -16,9 +16,13 @@ export interface FetchedBlock {
   readonly reservation: Disposable;
 }
 
-export interface PayloadReaderOptions {
+export interface BlockReaderOptions {
   readonly objectStore: ObjectStore;
-  readonly budget: PayloadBudget;
+  /** Stored payloads held at once, from fetch to decode. */
+  readonly payloadBytesMax: number;
+}
+
+export interface BlockReadOptions {
   /** Fetches under way at once. */
   readonly fetchAhead: number;
   /** Sees every reservation before it is handed out, and may wrap it. */
@@ -28,8 +32,37 @@ export interface PayloadReaderOptions {
   readonly signal: AbortSignal;
 }
 
-/** Yields every block with its payload; each carries a reservation that its taker gives back. */
-export async function* fetchBlockPayloads(
+/** One lane's way to the stored blocks: no other lane's payloads take its room. */
+export class BlockReader {
+  readonly #objectStore: ObjectStore;
+  readonly #budget: PayloadBudget;
+
+  constructor({ objectStore, payloadBytesMax }: BlockReaderOptions) {
+    this.#objectStore = objectStore;
+    this.#budget = new PayloadBudget(payloadBytesMax);
+  }
+
+  /** Bytes of payloads that are fetched and not decoded yet. */
+  get heldBytes(): number {
+    return this.#budget.usedBytes;
+  }
+
+  /** Yields every block with its payload; each carries a reservation that its taker gives back. */
+  read(
+    blocks: readonly SourceBlock[],
+    options: BlockReadOptions,
+  ): AsyncGenerator<FetchedBlock, void, undefined> {
+    const source = { objectStore: this.#objectStore, budget: this.#budget };
+    return fetchBlockPayloads(blocks, { ...options, ...source });
+  }
+}
+
+interface PayloadReaderOptions extends BlockReadOptions {
+  readonly objectStore: ObjectStore;
+  readonly budget: PayloadBudget;
+}
+
+async function* fetchBlockPayloads(
   blocks: readonly SourceBlock[],
   options: PayloadReaderOptions,
 ): AsyncGenerator<FetchedBlock, void, undefined> {

@@ -1,0 +1,98 @@
+/** Rows to a Parquet object under a key of its own: nobody sees it before the catalog names it. */
+
+import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { RowColumns, ViewSet } from '@tracelake/lakehouse';
+import { writeParquet } from '@tracelake/parquet';
+import type { Logger } from '@tracelake/service-kit';
+import { type ObjectStore, objectKeys } from '@tracelake/storage';
+
+export interface PartitionWriterOptions {
+  readonly objectStore: ObjectStore;
+  /** Where Parquet files are written before they are published. */
+  readonly tempDir: string;
+  readonly rowGroupRows: number;
+  readonly logger: Logger;
+}
+
+export interface PartitionFileRequest {
+  readonly view: ViewSet;
+  readonly instance: string;
+  readonly schemaHash: string;
+  readonly sourceHash: string;
+  readonly partitionId: string;
+  readonly beginInsertUs: bigint;
+  readonly rows: RowColumns;
+  readonly signal: AbortSignal;
+}
+
+export interface PartitionFile {
+  /** Null when there are no rows, and so no file. */
+  readonly objectKey: string | null;
+  readonly sizeBytes: number;
+}
+
+/** The last stage of one lane's builds. */
+export class PartitionWriter {
+  readonly #options: PartitionWriterOptions;
+
+  constructor(options: PartitionWriterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Writes and publishes the file. Bytes are deterministic, the key is not: a sweeper can never delete
+   * what a racing writer is about to register.
+   */
+  async publish(request: PartitionFileRequest): Promise<PartitionFile> {
+    const { view, instance, rows, signal } = request;
+    if (rows.rowCount === 0) return { objectKey: null, sizeBytes: 0 };
+    const { objectStore, rowGroupRows, tempDir } = this.#options;
+    const attempt = randomUUID();
+    const path = join(tempDir, `${attempt}.parquet`);
+    try {
+      const { sizeBytes } = await writeParquet({
+        path,
+        columns: view.columns,
+        rows,
+        rowGroupRows,
+        metadata: {
+          view: view.name,
+          instance,
+          'schema hash': request.schemaHash,
+          'source hash': request.sourceHash,
+        },
+        signal,
+      });
+      const objectKey = objectKeys.partition({
+        viewSet: view.name,
+        instance,
+        day: utcDayOf(request.beginInsertUs),
+        partitionId: request.partitionId,
+        attempt,
+      });
+      await objectStore.putIfAbsent(objectKey, { path }, signal);
+      return { objectKey, sizeBytes };
+    } finally {
+      await rm(path, { force: true });
+    }
+  }
+
+  /** Best effort: what is left is an orphan, which the sweeper finds. */
+  async discard(keys: readonly (string | null)[]): Promise<void> {
+    const { objectStore, logger } = this.#options;
+    for (const key of keys) {
+      if (key === null) continue;
+      try {
+        await objectStore.delete(key);
+      } catch (error) {
+        logger.warn('an unused partition file is left to the sweeper', { key, error });
+      }
+    }
+  }
+}
+
+function utcDayOf(timeUs: bigint): string {
+  return new Date(Number(timeUs / 1000n)).toISOString().slice(0, 10);
+}
