@@ -19,12 +19,24 @@ export function decodeBlockPayload(bytes: Uint8Array): BlockPayload {
   return readBlockPayload(new CborReader(bytes));
 }
 
-/** Encodes a payload for the store, always as byte strings; equal payloads give equal bytes. */
-export function encodeBlockPayload(payload: BlockPayload): Uint8Array {
-  const writer = new CborWriter();
+/** More than the map, its two keys and the two lengths take. */
+const PAYLOAD_OVERHEAD_BYTES = 64;
+
+/**
+ * Encodes a payload for the store, always as byte strings; equal payloads give equal bytes.
+ *
+ * Ownership: the bytes are the caller's with their whole ArrayBuffer, which may be sent to another thread.
+ */
+export function encodeBlockPayload({
+  dependencies,
+  objects,
+}: BlockPayload): Uint8Array<ArrayBuffer> {
+  const writer = new CborWriter({
+    sizeBytes: PAYLOAD_OVERHEAD_BYTES + dependencies.length + objects.length,
+  });
   writer.record({
-    dependencies: () => writer.bytes(payload.dependencies),
-    objects: () => writer.bytes(payload.objects),
+    dependencies: () => writer.bytes(dependencies),
+    objects: () => writer.bytes(objects),
   });
   return writer.finish();
 }

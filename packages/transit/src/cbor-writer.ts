@@ -6,15 +6,19 @@ const INDEFINITE_MAP = 0xbf;
 
 export class CborWriter {
   readonly #indefinite: boolean;
-  #buffer = Buffer.allocUnsafe(1024);
+  #buffer: Buffer<ArrayBuffer>;
   #length = 0;
 
-  constructor(options: { readonly indefinite?: boolean } = {}) {
-    this.#indefinite = options.indefinite ?? false;
+  /** With the size known beforehand, at least, nothing is copied twice and the memory is the writer's own. */
+  constructor(options: { readonly indefinite?: boolean; readonly sizeBytes?: number } = {}) {
+    const { indefinite = false, sizeBytes } = options;
+    this.#indefinite = indefinite;
+    this.#buffer =
+      sizeBytes === undefined ? Buffer.allocUnsafe(1024) : Buffer.allocUnsafeSlow(sizeBytes);
   }
 
   /** The bytes written so far; the writer must not be used after. */
-  finish(): Uint8Array {
+  finish(): Uint8Array<ArrayBuffer> {
     return this.#buffer.subarray(0, this.#length);
   }
 

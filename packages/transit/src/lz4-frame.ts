@@ -9,7 +9,7 @@
  * Source: LZ4 frame format description 1.6.x.
  */
 import type { BlockPayload } from '@tracelake/domain';
-import { decodeLz4Block } from './lz4-block.ts';
+import { decodeLz4Block, OUTPUT_SLACK_BYTES, type ViewedBytes } from './lz4-block.ts';
 import { TransitDecodeError, type TransitErrorCode } from './transit-decode-error.ts';
 import { xxh32 } from './xxh32.ts';
 
@@ -37,9 +37,7 @@ interface FrameHeader {
 }
 
 /** A frame whose block headers were walked: every block lies inside the bytes. */
-interface WalkedFrame {
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
+interface WalkedFrame extends ViewedBytes {
   readonly field: string;
   readonly header: FrameHeader;
   readonly outputBytesMax: number;
@@ -130,8 +128,9 @@ function readHeader(bytes: Uint8Array, view: DataView, field: string): FrameHead
   };
 }
 
-function decompress({ bytes, view, field, header, outputBytesMax }: WalkedFrame): Uint8Array {
-  const output = new Uint8Array(outputBytesMax);
+function decompress(frame: WalkedFrame): Uint8Array {
+  const { bytes, view, field, header, outputBytesMax } = frame;
+  const output = viewed(new Uint8Array(outputBytesMax + OUTPUT_SLACK_BYTES));
   let length = 0;
   let position = header.byteCount;
   for (;;) {
@@ -139,33 +138,35 @@ function decompress({ bytes, view, field, header, outputBytesMax }: WalkedFrame)
     position += 4;
     if (blockHead === 0) break;
     const isCompressed = blockHead < UNCOMPRESSED_FLAG;
-    const block = bytes.subarray(
-      position,
-      position + (isCompressed ? blockHead : blockHead - UNCOMPRESSED_FLAG),
-    );
-    position += block.length;
+    const blockStart = position;
+    position += isCompressed ? blockHead : blockHead - UNCOMPRESSED_FLAG;
+    const blockEnd = position;
     if (header.blockChecksumBytes > 0) {
-      if (view.getUint32(position, true) !== xxh32(block))
+      if (view.getUint32(position, true) !== xxh32(bytes.subarray(blockStart, blockEnd)))
         fail('transit.bad-lz4', 'wrong block checksum', field, position);
       position += CHECKSUM_BYTES;
     }
     if (isCompressed) {
       const windowStart = header.isIndependent ? length : 0;
-      const end = Math.min(length + header.blockBytesMax, output.length);
-      const start = length;
-      length = decodeLz4Block(block, output, { start, end, windowStart });
+      const end = Math.min(length + header.blockBytesMax, outputBytesMax);
+      const ranges = { blockStart, blockEnd, start: length, end, windowStart };
+      length = decodeLz4Block(frame, output, ranges);
       if (length < 0) fail('transit.bad-lz4', 'a block is damaged', field, position);
     } else {
-      output.set(block, length);
-      length += block.length;
+      output.bytes.set(bytes.subarray(blockStart, blockEnd), length);
+      length += blockEnd - blockStart;
     }
   }
-  const content = output.subarray(0, length);
+  const content = output.bytes.subarray(0, length);
   if (header.contentChecksumBytes > 0 && view.getUint32(position, true) !== xxh32(content))
     fail('transit.bad-lz4', 'wrong content checksum', field, position);
   if (Number.isFinite(header.contentBytes) && header.contentBytes !== length)
     fail('transit.bad-lz4', 'the content is not of the size declared', field, 6);
   return content;
+}
+
+function viewed(bytes: Uint8Array): ViewedBytes {
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
 }
 
 function needBytes(bytes: Uint8Array, position: number, byteCount: number, field: string): void {
