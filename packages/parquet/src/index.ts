@@ -13,7 +13,6 @@ export {
 export {
   type ParquetFileRequest,
   ParquetWriter,
-  type ParquetWriterOptions,
   ROW_GROUP_ROWS,
   writeParquet,
 } from './parquet-writing.ts';

@@ -1,0 +1,174 @@
+/**
+ * Row groups of text columns: a dictionary of the values in order of first use, or, where most rows have a
+ * value of their own, the values one after the other behind their lengths. Which one, and every byte of it,
+ * depends on the texts of the row group alone and not on the codes they came with.
+ */
+
+import type { Column } from '@tracelake/lakehouse';
+import { ByteSink } from './byte-sink.ts';
+import type { ChunkStatistics, EncodedChunk } from './column-chunk.ts';
+import { DeltaPacker } from './delta-binary-packing.ts';
+import { encodeIndices } from './dictionary-indices.ts';
+import { DistinctTexts } from './distinct-texts.ts';
+import { type CompressedPage, compressAlways, compressIfSmaller } from './page-compression.ts';
+import { ENCODING_DELTA_LENGTH_BYTE_ARRAY, ENCODING_RLE_DICTIONARY } from './parquet-format.ts';
+
+type TextColumn = Extract<Column, { type: 'string' }>;
+
+/** The codes of one row group, numbered by first use; columns with the same code array share it. */
+interface GroupCodes {
+  readonly codes: Uint32Array;
+  /** For each row of the group, its place in `distinct`. */
+  readonly indices: Uint32Array;
+  readonly distinct: readonly number[];
+  /** The page of `indices`, once a column has needed it. */
+  page: CompressedPage | undefined;
+}
+
+/** Longer ones are of no use to whoever looks for row groups to leave out. */
+const STATISTICS_BYTES_MAX = 1024;
+
+export class TextColumnEncoder {
+  readonly #sink = new ByteSink(64 * 1024);
+  readonly #deltas = new DeltaPacker();
+  readonly #texts = new DistinctTexts();
+  readonly #dictionaryPages = new Map<TextColumn, { raw: Uint8Array; page: CompressedPage }>();
+  readonly #numbers = new Map<Uint32Array, Int32Array>();
+  #groups: GroupCodes[] = [];
+
+  /** Call it at the start of each row group. */
+  startGroup(): void {
+    this.#groups = [];
+  }
+
+  /** Throws a `RangeError` for a code outside the dictionary. */
+  encode(column: TextColumn, from: number, to: number): EncodedChunk {
+    const group = this.#groupCodes(column, from, to);
+    const texts = this.#texts;
+    texts.clear();
+    // Of each distinct code, the place of its text: two codes may have the same.
+    const places = new Uint32Array(group.distinct.length);
+    for (const [index, code] of group.distinct.entries()) {
+      places[index] = texts.placeOf(column.dictionary[code] ?? '');
+    }
+    const rowCount = to - from;
+    const isEach =
+      texts.count * 2 > rowCount && this.#eachBytes(group, places) <= texts.byteCount * 2;
+    return isEach
+      ? this.#encodeEach(group, places, rowCount)
+      : this.#encodeDictionary(column, group, places, rowCount);
+  }
+
+  /** One long text in many rows must stand in the file once. */
+  #eachBytes({ indices }: GroupCodes, places: Uint32Array): number {
+    let bytes = 0;
+    for (const index of indices) bytes += this.#texts.lengthAt(places[index] ?? 0);
+    return bytes;
+  }
+
+  #encodeDictionary(
+    column: TextColumn,
+    group: GroupCodes,
+    places: Uint32Array,
+    rowCount: number,
+  ): EncodedChunk {
+    const { count } = this.#texts;
+    let data = count === group.distinct.length ? group.page : undefined;
+    if (data === undefined) {
+      const { indices } = group;
+      const isSame = count === group.distinct.length;
+      this.#sink.clear();
+      const own = isSame ? indices : indices.map((index) => places[index] ?? 0);
+      encodeIndices(this.#sink, own, rowCount, count);
+      data = compressIfSmaller(this.#sink.written());
+      if (isSame) group.page = data;
+    }
+    return {
+      dictionary: { page: this.#dictionaryPage(column), valueCount: count },
+      data,
+      encoding: ENCODING_RLE_DICTIONARY,
+      statistics: this.#statistics(),
+    };
+  }
+
+  /** Row groups mostly have the dictionary of the one before. */
+  #dictionaryPage(column: TextColumn): CompressedPage {
+    const sink = this.#sink;
+    sink.clear();
+    this.#texts.appendPlain(sink);
+    const raw = sink.written();
+    const last = this.#dictionaryPages.get(column);
+    if (last !== undefined && Buffer.compare(last.raw, raw) === 0) return last.page;
+    const page = compressAlways(raw);
+    this.#dictionaryPages.set(column, { raw: raw.slice(), page });
+    return page;
+  }
+
+  #encodeEach(group: GroupCodes, places: Uint32Array, rowCount: number): EncodedChunk {
+    const texts = this.#texts;
+    const lengths = new BigInt64Array(rowCount);
+    const halves = new Uint32Array(lengths.buffer);
+    for (let row = 0; row < rowCount; row++) {
+      halves[row * 2] = texts.lengthAt(places[group.indices[row] ?? 0] ?? 0);
+    }
+    const sink = this.#sink;
+    sink.clear();
+    this.#deltas.encode(sink, lengths, 0, rowCount);
+    if (texts.count === rowCount) {
+      sink.append(texts.allBytes());
+    } else {
+      for (let row = 0; row < rowCount; row++) {
+        sink.append(texts.bytesAt(places[group.indices[row] ?? 0] ?? 0));
+      }
+    }
+    return {
+      dictionary: undefined,
+      data: compressIfSmaller(sink.written()),
+      encoding: ENCODING_DELTA_LENGTH_BYTE_ARRAY,
+      statistics: this.#statistics(),
+    };
+  }
+
+  #statistics(): ChunkStatistics | undefined {
+    const { least, greatest } = this.#texts.outermost();
+    if (least.length > STATISTICS_BYTES_MAX || greatest.length > STATISTICS_BYTES_MAX) {
+      return undefined;
+    }
+    return { least: new Uint8Array(least), greatest: new Uint8Array(greatest) };
+  }
+
+  #groupCodes({ codes, dictionary }: TextColumn, from: number, to: number): GroupCodes {
+    const known = this.#groups.find((group) => group.codes === codes);
+    if (known !== undefined) {
+      const outside = known.distinct.find((code) => code >= dictionary.length);
+      if (outside !== undefined) throw new RangeError(`string code ${outside}`);
+      return known;
+    }
+    const numbers = this.#numbersFor(codes, dictionary.length);
+    const indices = new Uint32Array(to - from);
+    const distinct: number[] = [];
+    for (let row = from; row < to; row++) {
+      const code = codes[row] ?? 0;
+      let numberPlusOne = numbers[code];
+      if (numberPlusOne === undefined) throw new RangeError(`string code ${code} of row ${row}`);
+      if (numberPlusOne === 0) {
+        numberPlusOne = distinct.push(code);
+        numbers[code] = numberPlusOne;
+      }
+      indices[row - from] = numberPlusOne - 1;
+    }
+    for (const code of distinct) numbers[code] = 0;
+    const group = { codes, indices, distinct, page: undefined };
+    this.#groups.push(group);
+    return group;
+  }
+
+  /** Zeros for each code, given back as zeros. */
+  #numbersFor(codes: Uint32Array, length: number): Int32Array {
+    const known = this.#numbers.get(codes);
+    if (known !== undefined && known.length === length) return known;
+    const numbers = new Int32Array(length);
+    this.#numbers.set(codes, numbers);
+    return numbers;
+  }
+}
