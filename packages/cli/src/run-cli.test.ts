@@ -39,6 +39,7 @@ const commands = [
   'materialize',
   'migrate',
   'doctor',
+  'bench',
 ];
 
 test('every command explains itself with usage and examples', async () => {
@@ -95,6 +96,9 @@ test('what cannot be understood is exit status 2, with what is wrong and where t
     [['up', '--channel-depth', '0'], /--channel-depth/],
     [['up', 'now'], /no arguments/],
     [['migrate'], /TRACELAKE_DATABASE_URL/],
+    [['bench', 'everything'], /"pipeline"/],
+    [['bench', 'pipeline', '--channel-depth', '1,0'], /--channel-depth/],
+    [['bench', 'pipeline', '--workers', 'all'], /--workers/],
   ];
   for (const [argv, message] of cases) {
     const { status, stderr } = await tracelake(...argv);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { CliError, exitStatus, InterruptedError, usageError } from './cli-error.ts';
 import { type Command, type CommandContext, parseArguments } from './command.ts';
+import { benchCommand } from './commands/bench.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { exportCommand } from './commands/export.ts';
 import { logsCommand } from './commands/logs.ts';
@@ -25,6 +26,7 @@ const commands: readonly Command[] = [
   materializeCommand,
   migrateCommand,
   doctorCommand,
+  benchCommand,
 ];
 
 /** Runs one command line and gives the exit status; never throws for what a user can cause. */
