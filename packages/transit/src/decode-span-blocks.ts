@@ -1,6 +1,7 @@
 /**
- * Decoders of `cpu` streams. Hot loops: no object, closure or bigint arithmetic for an event; measured by
- * `bench/decode.bench.ts`.
+ * Decoders of `cpu` streams. Where the layouts of a block's events are those of the known clients, the tables made
+ * of their metadata drive one specialised loop; any other layout goes through the general one, event by event.
+ * Hot loops: no object, closure or bigint arithmetic for an event; measured by `bench/decode.bench.ts`.
  */
 import {
   type BlockDecodeInput,
@@ -10,6 +11,7 @@ import {
   openBlock,
   planOccurringTypes,
 } from './block-decoding.ts';
+import { RecentIds } from './recent-ids.ts';
 import {
   type AsyncSpanEventPlan,
   isSpanEventType,
@@ -17,6 +19,13 @@ import {
   planThreadSpanEvent,
   type SpanEventPlan,
 } from './span-event-plan.ts';
+import {
+  type AsyncSpanEventTables,
+  asyncSpanEventTablesOf,
+  NOT_DECODED,
+  type SpanEventTables,
+  spanEventTablesOf,
+} from './span-event-tables.ts';
 import { type SpanScope, SpanScopes } from './span-scopes.ts';
 
 /** Thread span events of a block, one row each, in the order they were recorded. */
@@ -43,29 +52,27 @@ export interface AsyncSpanBlockColumns extends ThreadSpanBlockColumns {
   readonly depth: Uint32Array;
 }
 
+/** How a block is decoded; what comes out is the same. */
+export interface SpanDecodeOptions {
+  /** Only the general loop, whatever the layouts: for tests and benches that compare the two. */
+  readonly isGeneral?: boolean;
+}
+
 /**
  * Decodes the thread spans of a block of a `cpu` stream into columns; async spans only take event ids.
  *
  * Errors: `TransitDecodeError`: the codes of `decodeLogBlock`.
  */
-export function decodeThreadSpanBlock(input: BlockDecodeInput): ThreadSpanBlockColumns {
+export function decodeThreadSpanBlock(
+  input: BlockDecodeInput,
+  { isGeneral = false }: SpanDecodeOptions = {},
+): ThreadSpanBlockColumns {
   const block = openBlock(input);
   const plans = planOccurringTypes(block, (type) => planThreadSpanEvent(block.objects, type));
   const columns = new SpanColumns(block, input, countPlanned(block, plans));
-  const { bytes, view, layout } = block.objects;
-  let position = 0;
-  for (let record = 0; position < bytes.length; record += 1) {
-    const type = view.getUint8(position);
-    let size = layout.sizes[type] ?? 0;
-    position += 1;
-    if (size === 0) {
-      size = view.getUint32(position, true);
-      position += 4;
-    }
-    const plan = plans[type];
-    if (plan !== undefined) columns.addEvent(plan, record, position);
-    position += size;
-  }
+  const tables = isGeneral ? undefined : spanEventTablesOf(plans);
+  if (tables === undefined) addPlannedEvents(block, plans, columns);
+  else columns.addKnownEvents(tables);
   return columns.finish();
 }
 
@@ -74,12 +81,33 @@ export function decodeThreadSpanBlock(input: BlockDecodeInput): ThreadSpanBlockC
  *
  * Errors: `TransitDecodeError`: the codes of `decodeLogBlock`.
  */
-export function decodeAsyncSpanBlock(input: BlockDecodeInput): AsyncSpanBlockColumns {
+export function decodeAsyncSpanBlock(
+  input: BlockDecodeInput,
+  { isGeneral = false }: SpanDecodeOptions = {},
+): AsyncSpanBlockColumns {
   const block = openBlock(input);
   const plans = planOccurringTypes(block, (type) => planAsyncSpanEvent(block.objects, type));
   const count = countPlanned(block, plans);
   const columns = new SpanColumns(block, input, count);
   const identity = new AsyncIdentityColumns(block, count);
+  const tables = isGeneral ? undefined : asyncSpanEventTablesOf(plans);
+  if (tables === undefined) {
+    addPlannedEvents(block, plans, columns, identity);
+  } else {
+    columns.addKnownEvents(tables);
+    identity.addKnownEvents(tables);
+  }
+  const { spanIds, parentSpanIds, depth } = identity;
+  return { ...columns.finish(), spanIds, parentSpanIds, depth };
+}
+
+/** The general loop: each event by the plan of its type. */
+function addPlannedEvents<Plan extends SpanEventPlan>(
+  block: OpenBlock,
+  plans: readonly (Plan | undefined)[],
+  columns: SpanColumns,
+  identity?: { addEvent(plan: Plan, start: number): void },
+): void {
   const { bytes, view, layout } = block.objects;
   let position = 0;
   for (let record = 0; position < bytes.length; record += 1) {
@@ -93,12 +121,10 @@ export function decodeAsyncSpanBlock(input: BlockDecodeInput): AsyncSpanBlockCol
     const plan = plans[type];
     if (plan !== undefined) {
       columns.addEvent(plan, record, position);
-      identity.addEvent(plan, position);
+      identity?.addEvent(plan, position);
     }
     position += size;
   }
-  const { spanIds, parentSpanIds, depth } = identity;
-  return { ...columns.finish(), spanIds, parentSpanIds, depth };
 }
 
 class SpanColumns {
@@ -126,17 +152,69 @@ class SpanColumns {
     this.#eventIds.set(row, record);
     this.#ticks[row] = objects.view.getBigInt64(start + plan.timeOffset, true);
     this.#kind[row] = plan.kind;
-    const scope = dependencies.resolve(objects, start + plan.scopeOffset);
+    const scopeAt = start + plan.scopeOffset;
     this.#scope[row] =
       plan.nameOffset < 0
-        ? this.#scopes.scopeOfDescription(scope)
-        : this.#scopes.scopeOfNamedSpan(
-            scope,
-            dependencies.resolve(objects, start + plan.nameOffset),
-          );
+        ? this.#scopes.scopeOfDescription(dependencies.resolve(objects, scopeAt))
+        : this.#namedScope(scopeAt, start + plan.nameOffset);
     const others = plan.otherReferenceOffsets;
     for (let index = 0; index < others.length; index += 1)
       dependencies.resolve(objects, start + (others[index] ?? 0));
+  }
+
+  /** The specialised loop: every event that is decoded has its members where the tables say. */
+  addKnownEvents({ kinds, timeOffsets, scopeOffsets, nameOffsets }: SpanEventTables): void {
+    const { bytes, view, layout } = this.#block.objects;
+    const { sizes } = layout;
+    const recent = new RecentIds();
+    const eventIds = this.#eventIds;
+    const ticks = this.#ticks;
+    const kindColumn = this.#kind;
+    const scopeColumn = this.#scope;
+    const end = bytes.length;
+    let row = 0;
+    let position = 0;
+    for (let record = 0; position < end; record += 1) {
+      const type = view.getUint8(position);
+      let size = sizes[type] ?? 0;
+      let start = position + 1;
+      if (size === 0) {
+        size = view.getUint32(start, true);
+        start += 4;
+      }
+      position = start + size;
+      const kind = kinds[type] ?? NOT_DECODED;
+      if (kind === NOT_DECODED) continue;
+      eventIds.set(row, record);
+      ticks[row] = view.getBigInt64(start + (timeOffsets[type] ?? 0), true);
+      kindColumn[row] = kind;
+      const scopeAt = start + (scopeOffsets[type] ?? 0);
+      const nameOffset = nameOffsets[type] ?? -1;
+      if (nameOffset < 0) {
+        const low = view.getInt32(scopeAt, true);
+        const high = view.getInt32(scopeAt + 4, true);
+        const known = recent.find(low, high);
+        scopeColumn[row] = known < 0 ? this.#scopeAnew(recent, scopeAt) : known;
+      } else {
+        scopeColumn[row] = this.#namedScope(scopeAt, start + nameOffset);
+      }
+      row += 1;
+    }
+    this.#row = row;
+  }
+
+  #scopeAnew(recent: RecentIds, offset: number): number {
+    const { objects, dependencies } = this.#block;
+    const scope = this.#scopes.scopeOfDescription(dependencies.resolve(objects, offset));
+    const { view } = objects;
+    recent.put(view.getInt32(offset, true), view.getInt32(offset + 4, true), scope);
+    return scope;
+  }
+
+  #namedScope(locationOffset: number, nameOffset: number): number {
+    const { objects, dependencies } = this.#block;
+    const location = dependencies.resolve(objects, locationOffset);
+    return this.#scopes.scopeOfNamedSpan(location, dependencies.resolve(objects, nameOffset));
   }
 
   finish(): ThreadSpanBlockColumns {
@@ -156,10 +234,12 @@ class AsyncIdentityColumns {
   readonly spanIds: BigInt64Array;
   readonly parentSpanIds: BigInt64Array;
   readonly depth: Uint32Array;
+  readonly #block: OpenBlock;
   readonly #view: DataView;
   #row = 0;
 
   constructor(block: OpenBlock, count: number) {
+    this.#block = block;
     this.#view = block.objects.view;
     this.spanIds = new BigInt64Array(count);
     this.parentSpanIds = new BigInt64Array(count);
@@ -174,6 +254,35 @@ class AsyncIdentityColumns {
     this.depth[row] = plan.isDepthByte
       ? this.#view.getUint8(start + plan.depthOffset)
       : this.#view.getUint32(start + plan.depthOffset, true);
+  }
+
+  /** A loop of its own over the same events: one for all columns of both would be no faster. */
+  addKnownEvents(tables: AsyncSpanEventTables): void {
+    const { kinds, spanIdOffsets, parentSpanIdOffsets, depthOffsets, hasByteDepth } = tables;
+    const { bytes, view, layout } = this.#block.objects;
+    const { sizes } = layout;
+    const { spanIds, parentSpanIds, depth } = this;
+    const end = bytes.length;
+    let row = 0;
+    let position = 0;
+    while (position < end) {
+      const type = view.getUint8(position);
+      let size = sizes[type] ?? 0;
+      let start = position + 1;
+      if (size === 0) {
+        size = view.getUint32(start, true);
+        start += 4;
+      }
+      position = start + size;
+      if (kinds[type] === NOT_DECODED) continue;
+      spanIds[row] = view.getBigInt64(start + (spanIdOffsets[type] ?? 0), true);
+      parentSpanIds[row] = view.getBigInt64(start + (parentSpanIdOffsets[type] ?? 0), true);
+      const depthAt = start + (depthOffsets[type] ?? 0);
+      depth[row] =
+        hasByteDepth[type] === 1 ? view.getUint8(depthAt) : view.getUint32(depthAt, true);
+      row += 1;
+    }
+    this.#row = row;
   }
 }
 

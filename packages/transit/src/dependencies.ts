@@ -7,6 +7,7 @@
 import { isUtf8 } from 'node:buffer';
 import { checkEncodedString, readCheckedString, readRawString } from './encoded-string.ts';
 import { IdTable } from './id-table.ts';
+import { RecentIds } from './recent-ids.ts';
 import { countRecords, failRecord, failType, type TransitBuffer } from './record-framing.ts';
 import type { MemberLayout, TypeLayout } from './record-layout.ts';
 import { TransitDecodeError } from './transit-decode-error.ts';
@@ -27,6 +28,7 @@ export class Dependencies {
   readonly count: number;
   readonly #buffer: TransitBuffer;
   readonly #indexById: IdTable;
+  readonly #recent = new RecentIds();
   readonly #kinds: Uint8Array;
   readonly #types: Uint8Array;
   readonly #starts: Int32Array;
@@ -53,8 +55,14 @@ export class Dependencies {
   resolve(from: TransitBuffer, offset: number): number {
     const low = from.view.getInt32(offset, true);
     const high = from.view.getInt32(offset + 4, true);
+    const recent = this.#recent.find(low, high);
+    return recent < 0 ? this.#resolveAnew(from, offset, low, high) : recent;
+  }
+
+  #resolveAnew(from: TransitBuffer, offset: number, low: number, high: number): number {
     const index = this.#indexById.find(low, high);
     if (index < 0) failRecord(from, offset, `dependency ${formatId(low, high)} is missing`);
+    this.#recent.put(low, high, index);
     return index;
   }
 
