@@ -3,6 +3,7 @@
  * sort is a natural merge sort: linear on sorted input, and stable.
  */
 
+import { compareHalves, distancesFrom, gatherInt64, halvesOf, rowOfLeast } from './int64-halves.ts';
 import type { Column, RowColumns } from './row-columns.ts';
 
 /** A column to sort by; the first is the most significant. */
@@ -17,6 +18,7 @@ export function sortedOrder(
   rowCount: number,
   tieKeys?: () => readonly SortKey[],
 ): Uint32Array | undefined {
+  if (isAscending(keys[0], rowCount)) return undefined;
   const exact: KeyChain = { keys: keys.map((key) => comparable(key, rowCount)), tieKeys };
   const starts = findRuns(exact, rowCount);
   if (starts.length <= 1) return undefined;
@@ -41,21 +43,54 @@ export function sortedOrder(
 /** The rows in the given order; undefined leaves them as they are. */
 export function reorderRows(rows: RowColumns, order: Uint32Array | undefined): RowColumns {
   if (order === undefined) return rows;
+  const codes = new SharedCodes((shared) => gather(shared, new Uint32Array(order.length), order));
   return {
     rowCount: order.length,
-    columns: rows.columns.map((column) => gatherColumn(column, order)),
+    columns: rows.columns.map((column) => gatherColumn(column, order, codes)),
   };
 }
 
 /**
  * Renumbers dictionaries by first use in row order and drops what no row uses, so that equal rows are equal
- * columns, however they came together.
+ * columns, however they came together. Columns that share their codes go on sharing them.
  */
 export function canonicalDictionaries(rows: RowColumns): RowColumns {
-  const columns = rows.columns.map((column) =>
-    column.type === 'string' ? canonicalDictionary(column, rows.rowCount) : column,
-  );
-  return { rowCount: rows.rowCount, columns };
+  const { rowCount } = rows;
+  const renumbered = new SharedCodes((codes) => numberByFirstUse(codes, rowCount));
+  const columns = rows.columns.map((column): Column => {
+    if (column.type !== 'string') return column;
+    const { codes, used } = renumbered.of(column.codes);
+    return { type: 'string', codes, dictionary: used.map((code) => column.dictionary[code] ?? '') };
+  });
+  return { rowCount, columns };
+}
+
+/** What is made of an array of codes, once for all columns that share it. */
+class SharedCodes<Made> {
+  readonly #make: (codes: Uint32Array) => Made;
+  readonly #made = new Map<Uint32Array, Made>();
+
+  constructor(make: (codes: Uint32Array) => Made) {
+    this.#make = make;
+  }
+
+  of(codes: Uint32Array): Made {
+    let made = this.#made.get(codes);
+    if (made === undefined) {
+      made = this.#make(codes);
+      this.#made.set(codes, made);
+    }
+    return made;
+  }
+}
+
+/** Whether each row's first key is greater than the one before: the quick answer for rows that came in order. */
+function isAscending(key: SortKey | undefined, rowCount: number): boolean {
+  if (!(key instanceof BigInt64Array)) return false;
+  const halves = halvesOf(key);
+  for (let row = 1; row < rowCount; row++)
+    if (compareHalves(halves, row - 1, row) >= 0) return false;
+  return true;
 }
 
 interface KeyChain {
@@ -114,25 +149,15 @@ function comparable(key: SortKey, rowCount: number): SortKey {
 
 /** Distances from the least value, which doubles hold exactly up to 2^53; past that the values themselves. */
 function toDoubles(values: BigInt64Array, rowCount: number): SortKey {
-  if (rowCount === 0) return values;
-  let least = values[0] ?? 0n;
-  let greatest = least;
-  for (let row = 1; row < rowCount; row++) {
-    const value = values[row] ?? 0n;
-    if (value < least) least = value;
-    else if (value > greatest) greatest = value;
-  }
-  if (greatest - least > BigInt(Number.MAX_SAFE_INTEGER)) return values;
-  const doubles = new Float64Array(rowCount);
-  for (let row = 0; row < rowCount; row++) doubles[row] = Number((values[row] ?? 0n) - least);
-  return doubles;
+  const used = values.length === rowCount ? values : values.subarray(0, rowCount);
+  return distancesFrom(used, rowOfLeast(used)) ?? values;
 }
 
-function gatherColumn(column: Column, order: Uint32Array): Column {
+function gatherColumn(column: Column, order: Uint32Array, codes: SharedCodes<Uint32Array>): Column {
   switch (column.type) {
     case 'i64':
     case 'timestamp':
-      return { type: column.type, values: gather64(column.values, order) };
+      return { type: column.type, values: gatherInt64(column.values, order) };
     case 'i32':
       return { type: 'i32', values: gather(column.values, new Int32Array(order.length), order) };
     case 'u32':
@@ -141,10 +166,8 @@ function gatherColumn(column: Column, order: Uint32Array): Column {
       return { type: 'f64', values: gather(column.values, new Float64Array(order.length), order) };
     case 'bool':
       return { type: 'bool', values: gather(column.values, new Uint8Array(order.length), order) };
-    case 'string': {
-      const codes = gather(column.codes, new Uint32Array(order.length), order);
-      return { type: 'string', codes, dictionary: column.dictionary };
-    }
+    case 'string':
+      return { type: 'string', codes: codes.of(column.codes), dictionary: column.dictionary };
   }
 }
 
@@ -155,27 +178,28 @@ function gather<Values extends NumberArray>(from: Values, to: Values, order: Uin
   return to;
 }
 
-function gather64(from: BigInt64Array, order: Uint32Array): BigInt64Array {
-  const to = new BigInt64Array(order.length);
-  for (let row = 0; row < order.length; row++) to[row] = from[order[row] ?? 0] ?? 0n;
-  return to;
+function numberByFirstUse(
+  from: Uint32Array,
+  rowCount: number,
+): { readonly codes: Uint32Array; readonly used: readonly number[] } {
+  const codes = new Uint32Array(rowCount);
+  const used: number[] = [];
+  let numbers = new Uint32Array(64);
+  for (let row = 0; row < rowCount; row++) {
+    const code = from[row] ?? 0;
+    if (code >= numbers.length) numbers = grown(numbers, code);
+    let numberPlusOne = numbers[code] ?? 0;
+    if (numberPlusOne === 0) {
+      numberPlusOne = used.push(code);
+      numbers[code] = numberPlusOne;
+    }
+    codes[row] = numberPlusOne - 1;
+  }
+  return { codes, used };
 }
 
-function canonicalDictionary(
-  column: Extract<Column, { type: 'string' }>,
-  rowCount: number,
-): Column {
-  const renumbered = new Uint32Array(column.dictionary.length);
-  const codes = new Uint32Array(rowCount);
-  const dictionary: string[] = [];
-  for (let row = 0; row < rowCount; row++) {
-    const code = column.codes[row] ?? 0;
-    let codePlusOne = renumbered[code] ?? 0;
-    if (codePlusOne === 0) {
-      codePlusOne = dictionary.push(column.dictionary[code] ?? '');
-      renumbered[code] = codePlusOne;
-    }
-    codes[row] = codePlusOne - 1;
-  }
-  return { type: 'string', codes, dictionary };
+function grown(from: Uint32Array, index: number): Uint32Array<ArrayBuffer> {
+  const to = new Uint32Array(Math.max(from.length * 2, index + 1));
+  to.set(from);
+  return to;
 }

@@ -10,6 +10,7 @@
 
 import { relativeTicksToNs, type TickCalibration } from '@tracelake/domain';
 import { type SpanScope, scopeHash } from '@tracelake/transit';
+import { halvesOf } from './int64-halves.ts';
 import { OpenSpanStack } from './open-span-stack.ts';
 import type { RowColumns } from './row-columns.ts';
 import { decodeSpanCarry, encodeSpanCarry, type OpenSpan, SPAN_DEPTH_MAX } from './span-carry.ts';
@@ -45,6 +46,12 @@ interface Chain {
   hasSpans: boolean;
 }
 
+/** 64-bit columns of a block's events as 32-bit halves. */
+interface EventHalves {
+  readonly ids: Int32Array;
+  readonly times: Int32Array;
+}
+
 export class SpanFold {
   mismatchedEnds = 0;
   orphanEnds = 0;
@@ -69,10 +76,11 @@ export class SpanFold {
     if (events.count === 0) return;
     chain.hasSpans = true;
     const codes = Uint32Array.from(events.scopes, (scope) => this.#scopes.codeOf(scope));
+    const halves = { ids: halvesOf(events.eventIds), times: halvesOf(events.times) };
     for (let index = 0; index < events.count; index++) {
       const scope = codes[events.scope[index] ?? 0] ?? 0;
-      if (events.kind[index] === 0) this.#begin(events, index, scope);
-      else this.#end(events, index, scope);
+      if (events.kind[index] === 0) this.#begin(halves, index, scope);
+      else this.#end(events, halves.times, index, scope);
     }
   }
 
@@ -122,25 +130,31 @@ export class SpanFold {
     });
   }
 
-  #begin(events: SpanEvents, index: number, scope: number): void {
-    if (this.#stack.size >= SPAN_DEPTH_MAX) {
+  #begin({ ids, times }: EventHalves, index: number, scope: number): void {
+    const stack = this.#stack;
+    if (stack.size >= SPAN_DEPTH_MAX) {
       this.#tooDeepCount++;
       this.droppedSpans++;
       return;
     }
     const rows = this.#rows;
-    const parentRow = this.#stack.topRow();
+    const parentRow = stack.topRow();
     const row = rows.count++;
-    rows.id[row] = events.eventIds[index] ?? 0n;
-    rows.parent[row] = parentRow < 0 ? THREAD_ID : (rows.id[parentRow] ?? 0n);
-    rows.depth[row] = this.#stack.size + 1;
+    const { idHalves, parentHalves, beginHalves } = rows;
+    idHalves[row * 2] = ids[index * 2] ?? 0;
+    idHalves[row * 2 + 1] = ids[index * 2 + 1] ?? 0;
+    // In halves -1, the id of a row of depth 0, is twice -1.
+    parentHalves[row * 2] = parentRow < 0 ? -1 : (idHalves[parentRow * 2] ?? 0);
+    parentHalves[row * 2 + 1] = parentRow < 0 ? -1 : (idHalves[parentRow * 2 + 1] ?? 0);
+    beginHalves[row * 2] = times[index * 2] ?? 0;
+    beginHalves[row * 2 + 1] = times[index * 2 + 1] ?? 0;
+    rows.depth[row] = stack.size + 1;
     rows.scope[row] = scope;
-    rows.begin[row] = events.times[index] ?? 0n;
     rows.state[row] = SPAN_PENDING;
-    this.#stack.push(row, scope);
+    stack.push(row, scope);
   }
 
-  #end(events: SpanEvents, index: number, scope: number): void {
+  #end(events: SpanEvents, times: Int32Array, index: number, scope: number): void {
     if (this.#tooDeepCount > 0) {
       this.#tooDeepCount--;
       return;
@@ -151,9 +165,11 @@ export class SpanFold {
       this.#addOrphan(events, index, scope);
       return;
     }
+    const rows = this.#rows;
     const row = stack.rowAt(slot);
-    this.#rows.end[row] = events.times[index] ?? 0n;
-    this.#rows.state[row] = SPAN_CLOSED;
+    rows.endHalves[row * 2] = times[index * 2] ?? 0;
+    rows.endHalves[row * 2 + 1] = times[index * 2 + 1] ?? 0;
+    rows.state[row] = SPAN_CLOSED;
     if (slot !== stack.size - 1) this.mismatchedEnds++;
     stack.remove(slot);
   }

@@ -3,8 +3,9 @@
  * Hot: no object for a span.
  */
 
-import { assert, TextDictionary } from '@tracelake/domain';
+import { assert } from '@tracelake/domain';
 import type { SpanScope } from '@tracelake/transit';
+import { differences, halvesOf } from './int64-halves.ts';
 import type { Column, ColumnDefinition, RowColumns } from './row-columns.ts';
 import { canonicalDictionaries, reorderRows, sortedOrder } from './row-order.ts';
 import { compareSpanScopes } from './span-scope-order.ts';
@@ -41,6 +42,11 @@ export class SpanRows {
   /** Code into the fold's scopes. */
   scope = new Uint32Array(0);
   state = new Uint8Array(0);
+  /** The same memory as the 64-bit columns. */
+  idHalves = halvesOf(this.id);
+  parentHalves = halvesOf(this.parent);
+  beginHalves = halvesOf(this.begin);
+  endHalves = halvesOf(this.end);
 
   /** Makes room for so many more rows. */
   reserve(more: number): void {
@@ -54,56 +60,76 @@ export class SpanRows {
     this.depth = grown(this.depth, new Uint32Array(capacity));
     this.scope = grown(this.scope, new Uint32Array(capacity));
     this.state = grown(this.state, new Uint8Array(capacity));
+    this.idHalves = halvesOf(this.id);
+    this.parentHalves = halvesOf(this.parent);
+    this.beginHalves = halvesOf(this.begin);
+    this.endHalves = halvesOf(this.end);
   }
 
   /**
    * The rows whose end is known, sorted by `(begin, id)`. A client that counts its events again from the start may
    * give an id twice: such rows stand by everything else they have, so that files of any cut merge to one order.
+   *
+   * Rows mostly stand in order already, with few between them whose end is not known, so they are taken over in
+   * whole stretches. Texts and numbers of a scope share one array of codes.
    */
   toColumns(scopes: readonly SpanScope[]): RowColumns {
-    const rows = this.#finishedRows();
-    const begin = gather(this.begin, rows, new BigInt64Array(rows.length));
-    const end = gather(this.end, rows, new BigInt64Array(rows.length));
-    const id = gather(this.id, rows, new BigInt64Array(rows.length));
-    const scope = gather(this.scope, rows, new Uint32Array(rows.length));
-    const duration = new BigInt64Array(rows.length);
-    for (let row = 0; row < rows.length; row++)
-      duration[row] = clampToInt64((end[row] ?? 0n) - (begin[row] ?? 0n));
+    const stretches = this.#finishedStretches();
+    const rowCount = stretches.reduce((count, { from, to }) => count + to - from, 0);
+    const begin = joined(this.begin, stretches, new BigInt64Array(rowCount));
+    const end = joined(this.end, stretches, new BigInt64Array(rowCount));
+    const id = joined(this.id, stretches, new BigInt64Array(rowCount));
+    const parent = joined(this.parent, stretches, new BigInt64Array(rowCount));
+    const depth = joined(this.depth, stretches, new Uint32Array(rowCount));
+    const scope = joined(this.scope, stretches, new Uint32Array(rowCount));
+    const open = joined(this.state, stretches, new Uint8Array(rowCount));
+    for (let row = 0; row < rowCount; row++) open[row] = open[row] === SPAN_OPEN ? 1 : 0;
+    const texts = (pick: (scope: SpanScope) => string): Column => {
+      return { type: 'string', codes: scope, dictionary: scopes.map(pick) };
+    };
     const columns: Column[] = [
       { type: 'i64', values: id },
-      { type: 'i64', values: gather(this.parent, rows, new BigInt64Array(rows.length)) },
-      { type: 'u32', values: gather(this.depth, rows, new Uint32Array(rows.length)) },
+      { type: 'i64', values: parent },
+      { type: 'u32', values: depth },
       scopeNumbers(scope, scopes, (one) => one.hash),
       { type: 'timestamp', values: begin },
       { type: 'timestamp', values: end },
-      { type: 'i64', values: duration },
-      scopeTexts(scope, scopes, (one) => one.name),
-      scopeTexts(scope, scopes, (one) => one.target),
-      scopeTexts(scope, scopes, (one) => one.filename),
+      { type: 'i64', values: differences(end, begin, clampToInt64) },
+      texts((one) => one.name),
+      texts((one) => one.target),
+      texts((one) => one.filename),
       scopeNumbers(scope, scopes, (one) => one.line),
-      {
-        type: 'bool',
-        values: Uint8Array.from(rows, (row) => Number(this.state[row] === SPAN_OPEN)),
-      },
+      { type: 'bool', values: open },
     ];
     assert(columns.length === SPAN_COLUMNS.length, 'span columns are those of the schema');
-    const order = sortedOrder([begin, id], rows.length, () => [
+    const order = sortedOrder([begin, id], rowCount, () => [
       end,
-      gather(this.depth, rows, new Uint32Array(rows.length)),
-      gather(this.parent, rows, new BigInt64Array(rows.length)),
-      Uint32Array.from(rows, (row) => this.state[row] ?? 0),
+      depth,
+      parent,
+      Uint32Array.from(open),
       ranksOf(scope, scopes),
     ]);
-    return canonicalDictionaries(reorderRows({ rowCount: rows.length, columns }, order));
+    return canonicalDictionaries(reorderRows({ rowCount, columns }, order));
   }
 
-  #finishedRows(): Uint32Array {
-    const rows = new Uint32Array(this.count);
-    let finished = 0;
-    for (let row = 0; row < this.count; row++)
-      if (this.state[row] !== SPAN_PENDING) rows[finished++] = row;
-    return rows.subarray(0, finished);
+  #finishedStretches(): Stretch[] {
+    const { state, count } = this;
+    const stretches: Stretch[] = [];
+    let from = 0;
+    for (let row = 0; row < count; row++) {
+      if (state[row] !== SPAN_PENDING) continue;
+      if (row > from) stretches.push({ from, to: row });
+      from = row + 1;
+    }
+    if (count > from) stretches.push({ from, to: count });
+    return stretches;
   }
+}
+
+/** Rows `[from, to)`. */
+interface Stretch {
+  readonly from: number;
+  readonly to: number;
 }
 
 function grown<Values extends BigInt64Array | Uint32Array | Uint8Array>(
@@ -114,12 +140,16 @@ function grown<Values extends BigInt64Array | Uint32Array | Uint8Array>(
   return to;
 }
 
-function gather<Values extends BigInt64Array | Uint32Array>(
+function joined<Values extends BigInt64Array | Uint32Array | Uint8Array>(
   from: Values,
-  rows: Uint32Array,
+  stretches: readonly Stretch[],
   to: Values,
 ): Values {
-  for (let index = 0; index < rows.length; index++) to[index] = from[rows[index] ?? 0] ?? 0;
+  let row = 0;
+  for (const stretch of stretches) {
+    (to as Uint8Array).set((from as Uint8Array).subarray(stretch.from, stretch.to), row);
+    row += stretch.to - stretch.from;
+  }
   return to;
 }
 
@@ -137,16 +167,7 @@ function scopeNumbers(
   pick: (scope: SpanScope) => number,
 ): Column {
   const byScope = Uint32Array.from(scopes, pick);
-  return { type: 'u32', values: codes.map((code) => byScope[code] ?? 0) };
-}
-
-function scopeTexts(
-  codes: Uint32Array,
-  scopes: readonly SpanScope[],
-  pick: (scope: SpanScope) => string,
-): Column {
-  const dictionary = new TextDictionary();
-  const byScope = dictionary.codesOf(scopes.map(pick));
-  const values = codes.map((code) => byScope[code] ?? 0);
-  return { type: 'string', codes: values, dictionary: dictionary.texts };
+  const values = new Uint32Array(codes.length);
+  for (let row = 0; row < values.length; row++) values[row] = byScope[codes[row] ?? 0] ?? 0;
+  return { type: 'u32', values };
 }

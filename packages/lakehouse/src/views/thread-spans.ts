@@ -1,6 +1,7 @@
 import { ensureExists, nanoseconds } from '@tracelake/domain';
 import { decodeThreadSpanBlock } from '@tracelake/transit';
 import { decodeInputOf } from '../block-decode-input.ts';
+import { rowOfGreatest } from '../int64-halves.ts';
 import type { SourceBlock } from '../partition.ts';
 import type { RowColumns } from '../row-columns.ts';
 import { type SpanEvents, SpanFold } from '../span-fold.ts';
@@ -78,7 +79,9 @@ function spanRange(rows: RowColumns): Pick<RunResult, 'minEventNs' | 'maxEventNs
   let maxNs = begins[begins.length - 1];
   if (minNs === undefined || maxNs === undefined)
     return { minEventNs: undefined, maxEventNs: undefined };
-  for (const endNs of timesIn(rows, END)) if (endNs > maxNs) maxNs = endNs;
+  const ends = timesIn(rows, END);
+  const lastEndNs = ends[rowOfGreatest(ends)];
+  if (lastEndNs !== undefined && lastEndNs > maxNs) maxNs = lastEndNs;
   return { minEventNs: nanoseconds(minNs), maxEventNs: nanoseconds(maxNs) };
 }
 
