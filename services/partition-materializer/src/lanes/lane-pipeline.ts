@@ -24,6 +24,7 @@ export interface LaneSettings {
   readonly buildsPerLane: number;
   readonly maxDeliver: number;
   readonly buildTimeoutMs: number;
+  readonly laneLeaseMs: number;
 }
 
 export interface LanePipelineOptions {
@@ -112,6 +113,7 @@ export class LanePipeline implements AsyncDisposable {
       maxAckPending: EVENTS_IN_FLIGHT,
       batch: EVENTS_IN_FLIGHT,
       maxDeliver: settings.maxDeliver,
+      ackWaitMs: settings.laneLeaseMs,
       signal,
       handler: (message) => {
         // Acknowledged before it is built, and when there is no room for it: Postgres holds what there is
@@ -132,6 +134,8 @@ export class LanePipeline implements AsyncDisposable {
       concurrency: buildsPerLane,
       maxAckPending: buildsPerLane,
       maxDeliver,
+      // What a replica that died had taken comes again when its lane does: the next owner has room for no other.
+      ackWaitMs: settings.laneLeaseMs,
       // The build's own deadline comes first and is answered with its reason.
       handlerTimeoutMs: buildTimeoutMs + 10_000,
       signal,
