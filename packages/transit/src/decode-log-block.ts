@@ -8,10 +8,16 @@ import {
   planOccurringTypes,
 } from './block-decoding.ts';
 import { DependencyTextCodes } from './dependency-text-codes.ts';
-import { readEncodedString, readRawString } from './encoded-string.ts';
+import {
+  checkEncodedString,
+  encodedTextEnd,
+  encodedUtf8Start,
+  readCheckedString,
+} from './encoded-string.ts';
 import { type LogEventPlan, planLogEvent } from './log-event-plan.ts';
 import { NO_PROPERTIES_JSON, PropertySets } from './property-sets.ts';
 import { failRecord } from './record-framing.ts';
+import { type Utf8Rows, Utf8RowsWriter, utf8TextOf } from './utf8-rows.ts';
 
 /** Log events of a block, one row each, in the order they were recorded. Texts are codes into `strings`. */
 export interface LogBlockColumns {
@@ -22,6 +28,11 @@ export interface LogBlockColumns {
   /** 1 fatal, 2 error, 3 warning, 4 info, 5 debug, 6 trace. */
   readonly level: Int32Array;
   readonly target: Uint32Array;
+  readonly msgUtf8: Utf8Rows;
+  /**
+   * The messages as codes into `strings`, made when it is first asked for: a string for each costs more than all
+   * the rest.
+   */
   readonly msg: Uint32Array;
   /** Canonical JSON objects of texts: keys sorted, `{}` when there are none. */
   readonly properties: Uint32Array;
@@ -75,11 +86,14 @@ class LogDecoder {
   readonly #noProperties = this.#texts.codeOf(NO_PROPERTIES_JSON);
   readonly #targetPlusOneByDescription: Uint32Array;
   readonly #levelByDescription: Uint32Array;
+  readonly #formatPlusOneByDescription: Uint32Array;
   readonly #eventIds: EventIdColumn;
   readonly #ticks: BigInt64Array;
   readonly #level: Int32Array;
   readonly #target: Uint32Array;
-  readonly #msg: Uint32Array;
+  readonly #messages: Utf8RowsWriter;
+  /** The row that first had the text of a dependency as its message, plus one. */
+  readonly #rowPlusOneByText: Uint32Array;
   readonly #properties: Uint32Array;
   #row = 0;
 
@@ -94,11 +108,13 @@ class LogDecoder {
     );
     this.#targetPlusOneByDescription = new Uint32Array(dependencies.count);
     this.#levelByDescription = new Uint32Array(dependencies.count);
+    this.#formatPlusOneByDescription = new Uint32Array(dependencies.count);
     this.#eventIds = new EventIdColumn(count, input.objectOffset);
     this.#ticks = new BigInt64Array(count);
     this.#level = new Int32Array(count);
     this.#target = new Uint32Array(count);
-    this.#msg = new Uint32Array(count);
+    this.#messages = new Utf8RowsWriter(count, block.objects.bytes.length);
+    this.#rowPlusOneByText = new Uint32Array(dependencies.count);
     this.#properties = new Uint32Array(count).fill(this.#noProperties);
   }
 
@@ -114,30 +130,37 @@ class LogDecoder {
       this.#target[row] = this.#targetOf(description);
       this.#level[row] = this.#levelByDescription[description] ?? 0;
       if (plan.messageForm === 'description')
-        this.#msg[row] = this.#textCodes.codeOf(
-          dependencies.memberDependency(description, 'fmt_str'),
-        );
+        this.#addReferencedMessage(row, this.#formatOf(description));
     } else {
       this.#level[row] = plan.isLevelByte
         ? objects.view.getUint8(start + plan.levelOffset)
         : objects.view.getUint32(start + plan.levelOffset, true);
       this.#target[row] = this.#referencedText(start + plan.targetOffset);
     }
-    if (plan.messageForm !== 'description') this.#msg[row] = this.#messageOf(plan, start, end);
+    if (plan.messageForm !== 'description') this.#addMessage(plan, row, start, end);
     if (plan.propertiesOffset >= 0) this.#decodeProperties(plan, row, start);
-    for (const offset of plan.otherReferenceOffsets) dependencies.resolve(objects, start + offset);
+    const others = plan.otherReferenceOffsets;
+    for (let index = 0; index < others.length; index += 1)
+      dependencies.resolve(objects, start + (others[index] ?? 0));
   }
 
   finish(): LogBlockColumns {
+    const texts = this.#texts;
+    const msgUtf8 = this.#messages.finish();
+    let codes: Uint32Array | undefined;
     return {
       count: this.#row,
       eventIds: this.#eventIds.values,
       ticks: this.#ticks,
       level: this.#level,
       target: this.#target,
-      msg: this.#msg,
+      msgUtf8,
+      get msg() {
+        codes ??= codesOfRows(msgUtf8, texts);
+        return codes;
+      },
       properties: this.#properties,
-      strings: this.#texts.texts,
+      strings: texts.texts,
       skippedEvents: this.#block.counts.total - this.#row,
     };
   }
@@ -152,12 +175,45 @@ class LogDecoder {
     return target;
   }
 
-  #messageOf(plan: LogEventPlan, start: number, end: number): number {
+  #addMessage(plan: LogEventPlan, row: number, start: number, end: number): void {
     const { objects } = this.#block;
     const at = start + plan.messageOffset;
-    if (plan.messageForm === 'reference') return this.#referencedText(at);
-    const read = plan.messageForm === 'raw' ? readRawString : readEncodedString;
-    return this.#texts.codeOf(read(objects, at, end));
+    switch (plan.messageForm) {
+      case 'encoded': {
+        checkEncodedString(objects, at, end);
+        const textStart = encodedUtf8Start(objects, at);
+        const isAdded =
+          textStart >= 0 &&
+          this.#messages.addUtf8(row, objects, textStart, encodedTextEnd(objects, at));
+        // What is not valid becomes U+FFFD.
+        if (!isAdded) this.#messages.addText(row, readCheckedString(objects, at));
+        return;
+      }
+      case 'raw':
+        if (!this.#messages.addUtf8(row, objects, at, end))
+          failRecord(objects, at, 'text is not valid utf-8');
+        return;
+      default:
+        this.#addReferencedMessage(row, this.#block.dependencies.resolve(objects, at));
+    }
+  }
+
+  #addReferencedMessage(row: number, text: number): void {
+    const known = this.#rowPlusOneByText[text] ?? 0;
+    if (known !== 0) {
+      this.#messages.repeat(row, known - 1);
+      return;
+    }
+    this.#messages.addText(row, this.#block.dependencies.textOf(text));
+    this.#rowPlusOneByText[text] = row + 1;
+  }
+
+  #formatOf(description: number): number {
+    const known = this.#formatPlusOneByDescription[description] ?? 0;
+    if (known !== 0) return known - 1;
+    const format = this.#block.dependencies.memberDependency(description, 'fmt_str');
+    this.#formatPlusOneByDescription[description] = format + 1;
+    return format;
   }
 
   #referencedText(offset: number): number {
@@ -178,4 +234,8 @@ class LogDecoder {
       failRecord(objects, start, 'the property "level" is not the name of a level');
     this.#level[row] = level;
   }
+}
+
+function codesOfRows(rows: Utf8Rows, texts: TextDictionary): Uint32Array {
+  return rows.starts.map((_, row) => texts.codeOf(utf8TextOf(rows, row)));
 }

@@ -33,9 +33,15 @@ export function readCheckedString(buffer: TransitBuffer, start: number): string 
   return failRecord(buffer, start, `string codec ${codec} is not known`);
 }
 
-export function readEncodedString(buffer: TransitBuffer, start: number, end: number): string {
-  checkEncodedString(buffer, start, end);
-  return readCheckedString(buffer, start);
+/** Where the text of an encoded string that was checked begins, or -1 when it is not meant as UTF-8. */
+export function encodedUtf8Start(buffer: TransitBuffer, start: number): number {
+  const isWide = buffer.view.getUint8(start) === CODEC_WIDE;
+  return isWide ? -1 : start + ENCODED_STRING_HEADER_BYTES;
+}
+
+/** Where the text of an encoded string that was checked ends. */
+export function encodedTextEnd(buffer: TransitBuffer, start: number): number {
+  return start + ENCODED_STRING_HEADER_BYTES + buffer.view.getUint32(start + 1, true);
 }
 
 /** Decodes text without a header, which must be valid UTF-8. */

@@ -32,4 +32,5 @@ export type { SpanScope } from './span-scopes.ts';
 export { decodeStreamInfo } from './stream-envelope.ts';
 export { TransitDecodeError, type TransitErrorCode } from './transit-decode-error.ts';
 export { decodeUserDefinedTypes, encodeUserDefinedTypes } from './type-metadata.ts';
+export type { Utf8Rows } from './utf8-rows.ts';
 export { xxh32 } from './xxh32.ts';
