@@ -11,7 +11,7 @@ import type { ReadinessCheck } from './readiness.ts';
 import type { ServiceContext } from './run-service.ts';
 import { waitForDependency } from './wait-for-dependency.ts';
 
-/** Where everything of a lake is kept. Disposing it closes the database. */
+/** Where everything of a lake is kept. Disposing it closes both stores. */
 export interface LakeStores extends AsyncDisposable {
   readonly db: Database;
   readonly objects: ObjectStore;
@@ -25,7 +25,7 @@ export interface LakeStores extends AsyncDisposable {
  * with `storage.lake-settings-mismatch`. The database's operator sees the application's name.
  */
 export async function openLakeStores(
-  config: CommonConfig,
+  config: CommonConfig & { readonly objectWriterThreads?: number },
   context: ServiceContext,
   applicationName: string,
 ): Promise<LakeStores> {
@@ -44,7 +44,12 @@ export async function openLakeStores(
     },
     { name: 'postgres', ...context },
   );
-  const objects = await openObjectStore(config.objectStoreUrl, { endpoint: config.s3EndpointUrl });
+  const objects = stack.use(
+    await openObjectStore(config.objectStoreUrl, {
+      endpoint: config.s3EndpointUrl,
+      writerThreads: config.objectWriterThreads,
+    }),
+  );
   await waitForDependency((signal) => objects.checkReady(signal), {
     name: 'object-store',
     ...context,

@@ -130,6 +130,16 @@ export class BlockRepository {
     return row === undefined ? undefined : sourceBlockOf(row);
   }
 
+  /** The content hashes of those of the blocks (at most 10,000) that are known. */
+  async findContentHashes(
+    ids: readonly BlockId[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<BlockId, Uint8Array>> {
+    assert(ids.length <= INSERT_ROWS_MAX, 'a batch of blocks is bounded');
+    const rows = await this.#findContent(ids, signal);
+    return new Map(rows.map((row) => [row.block_id, row.content_sha256]));
+  }
+
   async exists(id: BlockId, signal?: AbortSignal): Promise<boolean> {
     const rows = await this.#db.query(sql`SELECT 1 FROM blocks WHERE block_id = ${id}`, signal);
     return rows.length === 1;

@@ -3,6 +3,7 @@ import { AppError } from '@tracelake/domain';
 export type StorageErrorCode =
   | 'storage.object-missing'
   | 'storage.object-store-unavailable'
+  | 'storage.object-store-overloaded'
   | 'storage.object-store-refused'
   | 'storage.create-only-not-honoured'
   | 'storage.bad-object-key'

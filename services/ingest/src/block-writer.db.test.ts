@@ -33,13 +33,14 @@ import {
   decodeBlockEnvelope,
   encodeBlockPayload,
 } from '@tracelake/transit';
+import { BlockRows } from './block-rows.ts';
 import { BlockWriter, nameOutcome } from './block-writer.ts';
 import { TelemetryEvents } from './telemetry-events.ts';
 
 let postgres: TestPostgres;
 let db: Database;
 let directory: string;
-let objects: ObjectStore;
+let objects: ObjectStore & AsyncDisposable;
 let blocks: BlockRepository;
 const signal = new AbortController().signal;
 
@@ -48,12 +49,13 @@ before(async () => {
   db = openDatabase(postgres.url);
   await migrate(db);
   directory = await mkdtemp(join(tmpdir(), 'tracelake-ingest-'));
-  objects = await openObjectStore(pathToFileURL(directory).href);
+  objects = await openObjectStore(pathToFileURL(directory).href, { writerThreads: 2 });
   await objects.checkReady();
   blocks = new BlockRepository(db);
 });
 
 after(async () => {
+  await objects[Symbol.asyncDispose]();
   await db[Symbol.asyncDispose]();
   await postgres[Symbol.asyncDispose]();
   await rm(directory, { recursive: true });
@@ -62,7 +64,8 @@ after(async () => {
 function makeWriter(): BlockWriter {
   const logger = createLogger({ service: 'test', level: 'silent' });
   const events = new TelemetryEvents(logger, createMetrics({ service: 'test' }));
-  return new BlockWriter({ objects, blocks, events });
+  const rows = new BlockRows({ blocks, events, timeoutMs: 10_000 });
+  return new BlockWriter({ objects, rows, blocks, events });
 }
 
 /** Every test takes a recorded block under an id of its own. */

@@ -2,7 +2,7 @@
  * Makes a block durable: its object first, then its row, so that a row never points at nothing. Both writes
  * are create-only, so any number of writers, replicas and retries of one block settle on the same two.
  */
-import { type BlockPayload, ensureExists } from '@tracelake/domain';
+import type { BlockPayload } from '@tracelake/domain';
 import {
   type BlockRepository,
   type ObjectStore,
@@ -10,11 +10,13 @@ import {
   StorageError,
 } from '@tracelake/storage';
 import { type BlockEnvelope, decodeBlockPayload, encodeBlockPayload } from '@tracelake/transit';
+import type { BlockRows } from './block-rows.ts';
 import { IngestError } from './ingest-error.ts';
 import type { BlockOutcome, TelemetryEvents, WrittenBlock } from './telemetry-events.ts';
 
 export interface BlockWriterPorts {
   readonly objects: ObjectStore;
+  readonly rows: BlockRows;
   readonly blocks: BlockRepository;
   readonly events: TelemetryEvents;
 }
@@ -42,7 +44,8 @@ export class BlockWriter {
    */
   async write(block: BlockEnvelope, signal: AbortSignal): Promise<BlockWriteResult> {
     const payload = encodeBlockPayload(block.payload);
-    const facts = factsOf(block, payload.length);
+    const payloadBytes = payload.length;
+    const facts = factsOf(block, payloadBytes);
     const isKnown = await this.#findSameRow(block, facts, signal);
     const object = await this.#ensureObject(block, { payload, facts, isKnown, signal });
     const newRowTimeUs = isKnown
@@ -52,7 +55,7 @@ export class BlockWriter {
     const outcome = nameOutcome(object, row);
     // Nobody had the row a moment ago, yet it exists now: another writer of this block was at work.
     this.#ports.events.blockWritten(outcome, facts, { raced: !isKnown && row === 'exists' });
-    return { outcome, newRowTimeUs, payloadBytes: payload.length };
+    return { outcome, newRowTimeUs, payloadBytes };
   }
 
   async #findSameRow(
@@ -61,25 +64,27 @@ export class BlockWriter {
     signal: AbortSignal,
   ): Promise<boolean> {
     const known = await this.#timed('find-row', () =>
-      this.#ports.blocks.find(block.blockId, signal),
+      this.#ports.rows.findContentHash(block.blockId, signal),
     );
     if (known === undefined) return false;
-    if (areEqual(known.contentSha256, block.contentSha256)) return true;
+    if (areEqual(known, block.contentSha256)) return true;
     return this.#refuse(facts, 'a row with other content');
   }
 
   async #ensureObject(block: BlockEnvelope, write: ObjectWrite): Promise<ObjectOutcome> {
     const key = objectKeys.block(block.processId, block.streamId, block.blockId);
     for (let attempt = 1; attempt <= VANISHED_ATTEMPTS_MAX; attempt += 1) {
+      // The store may take the bytes away, so only the first attempt has those that were counted.
+      const given = attempt === 1 ? write.payload : encodeBlockPayload(block.payload);
       const put = await this.#timed('put-object', () =>
-        this.#ports.objects.putIfAbsent(key, write.payload, write.signal),
+        this.#ports.objects.putIfAbsent(key, { given }, write.signal),
       );
       if (put === 'created') return 'created';
       // With the row there, its content hash has vouched for the object already.
       if (write.isKnown) return 'existed';
       const stored = await this.#findObject(key, write.signal);
       if (stored === undefined) continue;
-      if (holdsPayload(stored, write.payload, block.payload)) return 'existed';
+      if (holdsPayload(stored, block.payload)) return 'existed';
       return this.#refuse(write.facts, 'an object without a row, with other content');
     }
     throw new IngestError('ingest.object-vanished', 'the block object is being removed', {
@@ -101,10 +106,9 @@ export class BlockWriter {
   /** The new row's insert time, or undefined when an equal row is there. */
   async #insertRow(block: BlockEnvelope, write: RowWrite): Promise<bigint | undefined> {
     const row = { ...block, payloadBytes: write.facts.payloadBytes };
-    const results = await this.#timed('insert-row', () =>
-      this.#ports.blocks.insertMany([row], write.signal),
+    const { outcome, insertTimeUs } = await this.#timed('insert-row', () =>
+      this.#ports.rows.insert(row, write.signal),
     );
-    const { outcome, insertTimeUs } = ensureExists(results[0], 'the outcome of an insert');
     if (outcome === 'inserted') return insertTimeUs;
     if (outcome === 'exists-same') return undefined;
     if (write.object === 'created') await this.#removeStrayObject(block, write.signal);
@@ -166,8 +170,7 @@ export function nameOutcome(object: ObjectOutcome, row: 'inserted' | 'exists'): 
 }
 
 /** Whether stored bytes hold this payload, in the canonical encoding or in any other. */
-function holdsPayload(stored: Uint8Array, encoded: Uint8Array, payload: BlockPayload): boolean {
-  if (areEqual(stored, encoded)) return true;
+function holdsPayload(stored: Uint8Array, payload: BlockPayload): boolean {
   try {
     const decoded = decodeBlockPayload(stored);
     return (

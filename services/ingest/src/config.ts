@@ -13,6 +13,11 @@ export interface IngestConfig extends CommonConfig {
   readonly maxDecompressedBytes: number;
   /** How long the store and the database may take over one request before it is answered with 503. */
   readonly writeTimeoutS: number;
+  /**
+   * Threads that write objects to a directory, each with one file being synced at a time. File systems make syncs
+   * that come together durable together, so several give more than one after the other.
+   */
+  readonly objectWriterThreads: number;
   /** Messages waiting to be announced; what does not fit is left to the sweeper. */
   readonly announceQueueMessages: number;
   /** Time between two looks for rows that were never announced. */
@@ -49,6 +54,11 @@ export function readIngestConfig(env: EnvReader): IngestConfig {
       default: 20,
       min: 0.1,
       max: 600,
+    }),
+    objectWriterThreads: env.integer('TRACELAKE_INGEST_OBJECT_WRITER_THREADS', {
+      default: 8,
+      min: 1,
+      max: 64,
     }),
     announceQueueMessages: env.integer('TRACELAKE_INGEST_ANNOUNCE_QUEUE_MESSAGES', {
       default: 10_000,

@@ -5,6 +5,8 @@ export type IngestErrorCode =
   | 'ingest.block-conflict'
   /** A text or a list is longer than the store takes. */
   | 'ingest.field-too-long'
+  /** More wait already than may. */
+  | 'ingest.overloaded'
   /** An object that was there a moment ago is gone; trying again settles it. */
   | 'ingest.object-vanished'
   /** The store or the database took too long. */

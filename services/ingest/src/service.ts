@@ -22,6 +22,7 @@ import {
 } from '@tracelake/storage';
 import { AnnouncedMarker, type MarkerPorts } from './announced-marker.ts';
 import { Announcer } from './announcer.ts';
+import { BlockRows } from './block-rows.ts';
 import { BlockWriter } from './block-writer.ts';
 import { createBusPublisher } from './bus-publisher.ts';
 import type { IngestConfig } from './config.ts';
@@ -59,9 +60,13 @@ export async function createIngestService(
   const bus = stack.use(await openBus(config, events));
   const announcer = startAnnouncing(stack, { config, db, bus, tables, streamTags, events });
   const budget = new ByteBudget(config.maxInFlightBytes);
+  const writeTimeoutMs = config.writeTimeoutS * 1000;
+  const { blocks } = tables;
+  const rows = new BlockRows({ blocks, events, timeoutMs: writeTimeoutMs });
   const server = stack.use(createServer({ config, context, lake, bus }));
   events.registerGauges(metrics, {
     budget,
+    rowQueueDepth: () => rows.depth,
     announceQueueDepth: () => announcer.queueDepth,
     announcementsUnacknowledged: () => announcer.unacknowledged,
   });
@@ -73,10 +78,10 @@ export async function createIngestService(
       announcer,
       events,
       readiness: server.readiness,
-      blockWriter: new BlockWriter({ objects, blocks: tables.blocks, events }),
+      blockWriter: new BlockWriter({ objects, rows, blocks, events }),
       decompressionLimits: { decompressedBytesMax: config.maxDecompressedBytes },
     },
-    { maxBodyBytes: config.maxBodyBytes, budget, writeTimeoutMs: config.writeTimeoutS * 1000 },
+    { maxBodyBytes: config.maxBodyBytes, budget, writeTimeoutMs },
   );
   const url = await server.listen();
   const owned = stack.move();

@@ -25,6 +25,8 @@ export interface WrittenBlock {
 
 export interface TelemetryGauges {
   readonly budget: ByteBudget;
+  /** Rows that wait for a statement. */
+  readonly rowQueueDepth: () => number;
   readonly announceQueueDepth: () => number;
   readonly announcementsUnacknowledged: () => number;
 }
@@ -39,6 +41,7 @@ export class TelemetryEvents {
   readonly #announcements: Counter<'kind' | 'via' | 'outcome'>;
   readonly #sweepFailures: Counter;
   readonly #stageMs: Histogram<'stage'>;
+  readonly #batchRows: Histogram;
   readonly #publishMs: Histogram;
   #isBusDown = false;
 
@@ -80,6 +83,11 @@ export class TelemetryEvents {
       help: 'Milliseconds that one stage of a write took',
       labels: ['stage'],
     });
+    this.#batchRows = metrics.histogram({
+      name: 'tracelake_ingest_batch_rows',
+      help: 'Block rows that one statement inserted and one commit made durable',
+      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 500],
+    });
     this.#publishMs = metrics.histogram({
       name: 'tracelake_ingest_publish_ms',
       help: 'Milliseconds until the bus had acknowledged a message',
@@ -94,6 +102,11 @@ export class TelemetryEvents {
       name: 'tracelake_ingest_in_flight_bytes',
       help: 'Bytes of request bodies held now, with an overhead for each request',
       collect: () => gauges.budget.usedBytes,
+    });
+    metrics.gauge({
+      name: 'tracelake_ingest_row_queue_depth',
+      help: 'Block rows that wait to be looked up or inserted',
+      collect: gauges.rowQueueDepth,
     });
     metrics.gauge({
       name: 'tracelake_ingest_announce_queue_depth',
@@ -191,6 +204,10 @@ export class TelemetryEvents {
 
   busRecreated(rowCount: number): void {
     this.#logger.warn('bus streams were made anew, recent rows are announced again', { rowCount });
+  }
+
+  rowsBatched(rowCount: number): void {
+    this.#batchRows.observe(rowCount);
   }
 
   stageTook(stage: 'decode' | 'find-row' | 'put-object' | 'insert-row', ms: number): void {

@@ -9,17 +9,22 @@ import { ownedNamePrefix } from '../file-owner.ts';
 import { StorageError } from '../storage-error.ts';
 import { openObjectStore } from './open-object-store.ts';
 
-async function openDirectory(): Promise<OpenedStore & { root: string }> {
+async function openDirectory(writerThreads = 0): Promise<OpenedStore & { root: string }> {
   const parent = await mkdtemp(join(tmpdir(), 'tracelake-store-'));
   const root = join(parent, 'made', 'when needed');
+  const store = await openObjectStore(pathToFileURL(root).href, { writerThreads });
   return {
     root,
-    store: await openObjectStore(pathToFileURL(root).href),
-    [Symbol.asyncDispose]: () => rm(parent, { recursive: true }),
+    store,
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      await rm(parent, { recursive: true });
+    },
   };
 }
 
-testObjectStoreContract('directory', openDirectory);
+testObjectStoreContract('directory', () => openDirectory());
+testObjectStoreContract('directory with writer threads', () => openDirectory(3));
 
 test('a put that fails or loses leaves no file, and a temporary file is never listed', async () => {
   await using opened = await openDirectory();

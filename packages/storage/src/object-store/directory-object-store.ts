@@ -21,9 +21,12 @@ import {
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { AppErrorOptions } from '@tracelake/domain';
 import { claimName, isLeftBehind, ownedNamePrefix, releaseName } from '../file-owner.ts';
 import { checkObjectKey } from '../object-keys.ts';
 import { StorageError } from '../storage-error.ts';
+import { ObjectFilePool } from './object-file-pool.ts';
+import type { ObjectFileReply } from './object-file-writing.ts';
 import {
   type ByteRange,
   type ObjectBody,
@@ -41,20 +44,38 @@ const TEMPORARY_AGE_MAX_MS = 24 * 60 * 60 * 1000;
 /** Directories remembered as durable; past it they are synced again, which is slower and not wrong. */
 const DURABLE_DIRECTORIES_MAX = 10_000;
 
-export class DirectoryObjectStore implements ObjectStore {
+export interface DirectoryStoreOptions {
+  /** Threads that write objects given as bytes, for a service that writes many; without them, `fs/promises` do. */
+  readonly writerThreads?: number | undefined;
+}
+
+export class DirectoryObjectStore implements ObjectStore, AsyncDisposable {
   readonly url: string;
   readonly #root: string;
+  readonly #pool: ObjectFilePool | undefined;
   /** Directories whose own names are known to be durable. */
   readonly #durable = new Set<string>();
   #isProven = false;
 
-  constructor(root: string) {
+  constructor(root: string, { writerThreads = 0 }: DirectoryStoreOptions = {}) {
     this.#root = resolve(root);
     this.url = pathToFileURL(this.#root).href;
+    if (writerThreads > 0) {
+      const temporary = {
+        directory: join(this.#root, TEMPORARY_DIRECTORY),
+        prefix: TEMPORARY_PREFIX,
+      };
+      this.#pool = new ObjectFilePool({ root: this.#root, temporary, threads: writerThreads });
+    }
   }
 
   async putIfAbsent(key: string, body: ObjectBody, signal?: AbortSignal): Promise<PutOutcome> {
     const path = this.localPath(key);
+    const pool = this.#pool;
+    if (pool !== undefined && !('path' in body)) {
+      const bytes = 'given' in body ? body.given : new Uint8Array(body);
+      return attempt(key, signal, async () => outcomeOf(await pool.put(path, bytes, signal), key));
+    }
     return attempt(key, signal, async () => {
       const directory = dirname(path);
       await this.#ensureDirectory(directory);
@@ -110,6 +131,10 @@ export class DirectoryObjectStore implements ObjectStore {
     const start = prefix.slice(0, prefix.lastIndexOf('/') + 1);
     if (start !== '') checkObjectKey(start.slice(0, -1));
     yield* this.#walk(start, prefix, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool?.[Symbol.asyncDispose]();
   }
 
   async checkReady(signal?: AbortSignal): Promise<void> {
@@ -215,9 +240,9 @@ async function writeTemporary(
   body: ObjectBody,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (body instanceof Uint8Array) {
+  if (!('path' in body)) {
     const options = { flag: 'wx', flush: true, ...(signal === undefined ? {} : { signal }) };
-    await writeFile(temporary, body, options);
+    await writeFile(temporary, 'given' in body ? body.given : body, options);
     return;
   }
   try {
@@ -267,9 +292,19 @@ function toStorageError(error: unknown, key: string): unknown {
   if (code === 'ENOENT') {
     return new StorageError('storage.object-missing', 'there is no such object', options);
   }
+  return unavailable(code, options);
+}
+
+function outcomeOf(reply: ObjectFileReply, key: string): PutOutcome {
+  if (reply.outcome !== 'failed') return reply.outcome;
+  const { code, message } = reply;
+  throw unavailable(code ?? message, { cause: new Error(message), details: { key, code } });
+}
+
+function unavailable(why: string, options: AppErrorOptions): StorageError {
   return new StorageError(
     'storage.object-store-unavailable',
-    `the object store's directory does not serve (${code})`,
+    `the object store's directory does not serve (${why})`,
     { ...options, retryable: true },
   );
 }

@@ -9,15 +9,18 @@ export interface ObjectEntry {
   readonly modifiedMs: number;
 }
 
-/** What is put: bytes, or a finished file that nobody changes any more. */
-export type ObjectBody = Uint8Array | { readonly path: string };
+/**
+ * What is put: bytes; bytes that the caller gives away with their whole ArrayBuffer and never looks at again, which
+ * saves a copy; or a finished file that nobody changes any more.
+ */
+export type ObjectBody = Uint8Array | { readonly given: Uint8Array } | { readonly path: string };
 
 export type PutOutcome = 'created' | 'already-exists';
 
 /**
  * Immutable objects by key. A put creates or leaves alone: of any number of writers of a key one wins, and no
  * reader sees part of an object. Errors: `storage.object-missing`, `storage.bad-object-key`,
- * `storage.object-store-unavailable` (retryable), `storage.object-store-refused`. A signal that fires makes the
+ * `storage.object-store-unavailable` and `-overloaded` (retryable), `storage.object-store-refused`. A signal that fires makes the
  * call throw its reason.
  */
 export interface ObjectStore {

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import type { Secret } from '@tracelake/domain';
 import { StorageError } from '../storage-error.ts';
-import { DirectoryObjectStore } from './directory-object-store.ts';
+import { DirectoryObjectStore, type DirectoryStoreOptions } from './directory-object-store.ts';
 import type { ObjectStore } from './object-store.ts';
 import { S3ObjectStore } from './s3-object-store.ts';
 
@@ -21,15 +21,18 @@ export interface S3Options {
  * Opens `file:///directory` or `s3://bucket/prefix`; nothing is read or written before the first call of
  * `checkReady`, which a service awaits before it serves. Throws `storage.bad-object-store-url`.
  */
-export async function openObjectStore(url: string, s3: S3Options = {}): Promise<ObjectStore> {
+export async function openObjectStore(
+  url: string,
+  options: S3Options & DirectoryStoreOptions = {},
+): Promise<ObjectStore & AsyncDisposable> {
   const parsed = URL.parse(url);
   if (parsed?.protocol === 'file:' && parsed.host === '' && parsed.pathname.length > 1) {
-    return new DirectoryObjectStore(fileURLToPath(parsed));
+    return new DirectoryObjectStore(fileURLToPath(parsed), options);
   }
   if (parsed?.protocol === 's3:' && parsed.host !== '') {
     const path = parsed.pathname.replace(/^\/+|\/+$/g, '');
     const prefix = path === '' ? '' : `${decodeURIComponent(path)}/`;
-    return new S3ObjectStore(new S3Client(clientConfig(s3)), { bucket: parsed.host, prefix });
+    return new S3ObjectStore(new S3Client(clientConfig(options)), { bucket: parsed.host, prefix });
   }
   throw new StorageError(
     'storage.bad-object-store-url',

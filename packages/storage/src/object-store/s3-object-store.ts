@@ -64,7 +64,7 @@ export class S3ObjectStore implements ObjectStore, AsyncDisposable {
             status === 409
               ? tries < UNDECIDED_ATTEMPTS
               : // The SDK cannot send a stream again by itself.
-                !(body instanceof Uint8Array) && isRetryable(error) && tries < STREAM_ATTEMPTS;
+                'path' in body && isRetryable(error) && tries < STREAM_ATTEMPTS;
           if (!mayRetry) throw error;
           await delay(50 * Math.min(tries, 10), undefined, signal && { signal });
         }
@@ -167,10 +167,7 @@ export class S3ObjectStore implements ObjectStore, AsyncDisposable {
     body: ObjectBody,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const isBytes = body instanceof Uint8Array;
-    const input = isBytes
-      ? { Body: body, ContentLength: body.length }
-      : { Body: createReadStream(body.path), ContentLength: (await stat(body.path)).size };
+    const input = await uploadOf(body);
     try {
       await this.#client.send(
         new PutObjectCommand({ ...target, ...input, IfNoneMatch: '*' }),
@@ -194,6 +191,16 @@ export class S3ObjectStore implements ObjectStore, AsyncDisposable {
     checkObjectKey(key);
     return { Bucket: this.#location.bucket, Key: this.#location.prefix + key };
   }
+}
+
+async function uploadOf(
+  body: ObjectBody,
+): Promise<{ readonly Body: Uint8Array | Readable; readonly ContentLength: number }> {
+  if ('path' in body) {
+    return { Body: createReadStream(body.path), ContentLength: (await stat(body.path)).size };
+  }
+  const bytes = 'given' in body ? body.given : body;
+  return { Body: bytes, ContentLength: bytes.length };
 }
 
 function sendOptions(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {

@@ -38,6 +38,7 @@ function problemOfOwnError(error: IngestError): Problem {
     case 'ingest.field-too-long':
       return problem({ code, status: 400, detail, facts });
     case 'ingest.object-vanished':
+    case 'ingest.overloaded':
     case 'ingest.write-timeout':
       return outage(code, detail);
   }

@@ -1,0 +1,189 @@
+/**
+ * Blocks acknowledged in a second over loopback, with everything that `200` promises: object synced, row committed
+ * (Postgres with fsync), announced to a real nats-server. Beside it a bare `node:http` server that only reads
+ * the body, with the same client, and what the disk syncs in a second. Rounds are interleaved and the best counts.
+ *
+ * `--seconds` for each cell (0.8), `--rounds` (3), `--connections` (1,16,64), `--kilobytes` (4.5,200,2900),
+ * `--warm-up` in seconds (3), `--node-options` for the service, as `--cpu-prof`.
+ */
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { startPostgres } from '@tracelake/local-servers';
+import {
+  type BenchFigure,
+  reportBench,
+  startServiceProcess,
+  startTestNats,
+} from '@tracelake/test-kit';
+import type { LoadOrder, LoadResult } from './load-client.ts';
+import { cpuMsOfTrees } from './process-times.ts';
+import type { SyncOrder } from './sync-probe.ts';
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '0.8' },
+    rounds: { type: 'string', default: '3' },
+    connections: { type: 'string', default: '1,16,64' },
+    kilobytes: { type: 'string', default: '4.5,200,2900' },
+    memory: { type: 'string', default: '20000' },
+    'warm-up': { type: 'string', default: '3' },
+    'node-options': { type: 'string', default: '' },
+  },
+  strict: false,
+});
+const listOf = (text: unknown) => String(text).split(',').filter(Boolean).map(Number);
+const cellMs = Number(values.seconds) * 1000;
+const rounds = Number(values.rounds);
+const cells = listOf(values.kilobytes).flatMap((kilobytes) =>
+  listOf(values.connections).map((connections) => ({ kilobytes, connections })),
+);
+type Cell = (typeof cells)[number];
+
+await using stack = new AsyncDisposableStack();
+const root = await mkdtemp(join(tmpdir(), 'tracelake-ingest-bench-'));
+stack.defer(() => rm(root, { recursive: true, force: true }));
+const postgres = stack.use(await startPostgres({ dataDir: join(root, 'postgres') }));
+const nats = stack.use(await startTestNats());
+const ingest = stack.use(
+  await startServiceProcess('ingest', {
+    TRACELAKE_DATABASE_URL: postgres.url,
+    TRACELAKE_NATS_URL: nats.url,
+    TRACELAKE_OBJECT_STORE_URL: pathToFileURL(join(root, 'objects')).href,
+    TRACELAKE_INGEST_PORT: '0',
+    NODE_OPTIONS: String(values['node-options']),
+  }),
+);
+const client = startProgram('load-client.ts');
+const bare = startProgram('bare-server.ts');
+const probe = startProgram('sync-probe.ts');
+const [barePort] = (await once(bare, 'message')) as [number];
+const ingestPort = Number(new URL(ingest.url).port);
+const ingestPid = ingest.child.pid ?? 0;
+
+interface Measured extends LoadResult {
+  readonly blocksPerSecond: number;
+  readonly serviceCpuMs: number;
+  readonly databaseCpuMs: number;
+  /** Of every process that took part, the client included. */
+  readonly allCpuMs: number;
+}
+
+function startProgram(name: string): ChildProcess {
+  const child = fork(new URL(name, import.meta.url), { stdio: 'inherit' });
+  stack.defer(async () => {
+    if (child.exitCode === null) child.kill();
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  });
+  return child;
+}
+
+async function ask<Answer>(child: ChildProcess, order: LoadOrder | SyncOrder): Promise<Answer> {
+  child.send(order);
+  const [answer] = (await once(child, 'message')) as [Answer];
+  return answer;
+}
+
+async function load(port: number, cell: Cell, durationMs: number): Promise<Measured> {
+  const trees = [[ingestPid], [postgres.pid], [process.pid]];
+  const before = trees.map(cpuMsOfTrees);
+  const order = {
+    port,
+    connections: cell.connections,
+    blockBytes: cell.kilobytes * 1000,
+    durationMs,
+  };
+  const result = await ask<LoadResult>(client, order);
+  const [serviceCpuMs = 0, databaseCpuMs = 0, allCpuMs = 0] = trees.map(
+    (tree, index) => cpuMsOfTrees(tree) - (before[index] ?? 0),
+  );
+  const blocksPerSecond = (result.acknowledged * 1000) / result.wallMs;
+  return { ...result, blocksPerSecond, serviceCpuMs, databaseCpuMs, allCpuMs };
+}
+
+function best(results: readonly Measured[]): Measured {
+  return results.reduce((a, b) => (b.blocksPerSecond > a.blocksPerSecond ? b : a));
+}
+
+const nameOf = ({ kilobytes, connections }: Cell) =>
+  `${kilobytes} KB at ${connections} connection${connections === 1 ? '' : 's'}`;
+
+const stored = new Map<Cell, Measured[]>();
+const read = new Map<Cell, Measured[]>();
+const synced = new Map<string, number>();
+const directory = join(root, 'probe');
+// Until the code is compiled and the connections are made.
+for (const port of [ingestPort, barePort]) {
+  await load(port, { kilobytes: 4.5, connections: 16 }, Number(values['warm-up']) * 1000);
+}
+for (let round = 0; round < rounds; round++) {
+  for (const cell of cells) {
+    stored.set(cell, [...(stored.get(cell) ?? []), await load(ingestPort, cell, cellMs)]);
+    read.set(cell, [...(read.get(cell) ?? []), await load(barePort, cell, cellMs / 2)]);
+  }
+  for (const kind of ['file', 'object'] as const) {
+    for (const writers of [1, 4, 16, 64]) {
+      const rate = await ask<number>(probe, {
+        directory,
+        writers,
+        bytes: 4500,
+        durationMs: 300,
+        kind,
+      });
+      const name = `${kind} of 4.5 KB, ${writers} writer${writers === 1 ? '' : 's'}`;
+      synced.set(name, Math.max(synced.get(name) ?? 0, rate));
+    }
+  }
+}
+
+console.log(
+  'Acknowledged by ingest (object synced, row committed), beside a server that only reads',
+);
+console.table(
+  Object.fromEntries(
+    cells.map((cell) => {
+      const ours = best(stored.get(cell) ?? []);
+      const theirs = best(read.get(cell) ?? []);
+      const perBlock = (ms: number) => Number((ms / ours.acknowledged).toFixed(3));
+      return [
+        nameOf(cell),
+        {
+          'blocks/s': Math.round(ours.blocksPerSecond),
+          'MB/s': Math.round(ours.bodyBytes / ours.wallMs / 1000),
+          'p50 ms': Number(ours.p50Ms.toFixed(1)),
+          'p99 ms': Number(ours.p99Ms.toFixed(1)),
+          '503s': ours.refused,
+          'service CPU ms': perBlock(ours.serviceCpuMs),
+          'Postgres CPU ms': perBlock(ours.databaseCpuMs),
+          'client CPU ms': perBlock(ours.cpuMs),
+          'all CPU ms': perBlock(ours.allCpuMs),
+          'bare blocks/s': Math.round(theirs.blocksPerSecond),
+          'bare MB/s': Math.round(theirs.bodyBytes / theirs.wallMs / 1000),
+          ratio: Number((ours.blocksPerSecond / theirs.blocksPerSecond).toFixed(2)),
+        },
+      ];
+    }),
+  ),
+);
+console.log('Made durable by the disk below, a second');
+console.table(Object.fromEntries([...synced].map(([name, rate]) => [name, Math.round(rate)])));
+
+const figures: BenchFigure[] = [];
+for (const cell of cells) {
+  const ours = best(stored.get(cell) ?? []);
+  const isSmall = cell.kilobytes === 4.5;
+  figures.push({
+    name: `ingest ${nameOf(cell)}`,
+    value: isSmall ? ours.blocksPerSecond : ours.bodyBytes / ours.wallMs / 1000,
+    unit: isSmall ? 'blocks/s' : 'MB/s',
+    better: 'higher',
+    ...(cell.connections === 16 && isSmall ? { target: 2000 } : {}),
+    ...(cell.connections === 16 && cell.kilobytes === 200 ? { target: 250 } : {}),
+  });
+}
+reportBench(figures);
