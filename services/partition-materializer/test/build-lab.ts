@@ -29,7 +29,7 @@ export interface BuildLabOptions {
 }
 
 export async function openBuildLab(
-  lake: TestLake,
+  lake: Pick<TestLake, 'catalog' | 'objectStore' | 'directory'>,
   options: BuildLabOptions = {},
 ): Promise<BuildLab> {
   const stack = new AsyncDisposableStack();
