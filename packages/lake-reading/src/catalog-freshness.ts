@@ -2,9 +2,8 @@
 
 import { createHash } from 'node:crypto';
 import type { Bus } from '@tracelake/bus';
-import type { BlockId } from '@tracelake/domain';
 import type { ViewRegistry } from '@tracelake/lakehouse';
-import type { ProcessContext } from '@tracelake/storage';
+import type { InstanceState, LookMoment } from '@tracelake/storage';
 import type {
   FreshnessPorts,
   InstancesSnapshot,
@@ -16,10 +15,8 @@ import { isInstanceComplete } from './instance-completeness.ts';
 export interface CatalogFreshnessOptions<Snapshot extends InstancesSnapshot> {
   readonly bus: Bus;
   readonly registry: ViewRegistry;
-  /** One moment of the catalog, each time anew. */
-  loadSnapshot(signal: AbortSignal): Promise<Snapshot>;
-  /** The process that an instance belongs to, as of the same moment. */
-  contextOf(snapshot: Snapshot, instance: Snapshot['instances'][number]): ProcessContext;
+  /** One moment of the catalog, each time anew; `since` is the moment of the first. */
+  loadSnapshot(signal: AbortSignal, since: LookMoment | undefined): Promise<Snapshot>;
 }
 
 const PUBLISH_TIMEOUT_MS = 5000;
@@ -29,11 +26,8 @@ export function catalogFreshness<Snapshot extends InstancesSnapshot>(
 ): FreshnessPorts<Snapshot> {
   const { bus, registry } = options;
   return {
-    loadSnapshot: (signal) => options.loadSnapshot(signal),
-    isComplete(snapshot, instance, wanted) {
-      const view = registry.get(instance.viewSet);
-      return isInstanceComplete(view, options.contextOf(snapshot, instance), instance, wanted);
-    },
+    loadSnapshot: (signal, since) => options.loadSnapshot(signal, since),
+    isComplete: (instance) => isInstanceComplete(registry.get(instance.viewSet), instance),
     watch: (instances, signal) => watchPartitions(bus, instances, signal),
     async requestBuild({ processId, viewSet, instance, wanted, attempt }, signal) {
       const request = {
@@ -67,8 +61,11 @@ async function watchPartitions(
   };
 }
 
-function hashOf(wanted: readonly BlockId[]): string {
+/** Changes with the set of blocks that is wanted. */
+function hashOf({ blocksOf }: Pick<InstanceState, 'blocksOf'>): string {
   const hash = createHash('sha256');
-  for (const blockId of [...wanted].sort()) hash.update(blockId);
-  return hash.digest('hex');
+  const lines = [...blocksOf].map(([streamId, { known, fingerprint }]) => {
+    return `${streamId} ${known} ${fingerprint}`;
+  });
+  return hash.update(lines.sort().join('\n')).digest('hex');
 }

@@ -3,9 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BlockId } from '@tracelake/domain';
-import type { SourceBlock } from '@tracelake/lakehouse';
-import type { InstanceState } from '@tracelake/storage';
+import type { LakeInstance, LookMoment } from '@tracelake/storage';
 import {
   ensureFreshPartitions,
   type FreshnessPorts,
@@ -28,18 +26,23 @@ class Lake implements FreshnessPorts<InstancesSnapshot> {
     this.built = built;
   }
 
-  async loadSnapshot(): Promise<InstancesSnapshot> {
+  /** The moment is the number of blocks wanted so far. */
+  async loadSnapshot(_: AbortSignal, since?: LookMoment): Promise<InstancesSnapshot> {
     this.log.push('look');
+    const target = this.wanted.slice(0, Number(since?.seen ?? this.wanted.length));
     const instance = {
       ...KEY,
-      wanted: this.wanted.map((blockId) => ({ blockId }) as SourceBlock),
-      partitions: [],
-    } as unknown as InstanceState;
-    return { instances: [instance] };
+      process: { processId: 'process' },
+      known: this.wanted.length,
+      target: target.length,
+      targetCovered: target.filter((blockId) => this.built.includes(blockId)).length,
+    } as unknown as LakeInstance;
+    const moment = { seen: String(this.wanted.length), takenUs: 0n };
+    return { moment, instances: this.wanted.length === 0 ? [] : [instance] };
   }
 
-  isComplete(_: InstancesSnapshot, __: InstanceState, wanted: readonly BlockId[]): boolean {
-    return wanted.every((blockId) => this.built.includes(blockId));
+  isComplete({ target, targetCovered }: LakeInstance): boolean {
+    return target === targetCovered;
   }
 
   async watch() {

@@ -5,9 +5,8 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { assert, type BlockId, type ProcessId } from '@tracelake/domain';
-import type { SourceBlock } from '@tracelake/lakehouse';
-import type { InstanceState } from '@tracelake/storage';
+import { ensureExists, type ProcessId } from '@tracelake/domain';
+import type { LakeInstance, LookMoment } from '@tracelake/storage';
 import { LakeReadingError } from './lake-reading-error.ts';
 
 export interface ViewInstance {
@@ -28,24 +27,23 @@ export interface PartitionWatch extends AsyncDisposable {
 
 /** One moment of any set of view instances; what else it holds is its reader's business. */
 export interface InstancesSnapshot {
-  readonly instances: readonly InstanceState[];
+  readonly moment: LookMoment;
+  readonly instances: readonly LakeInstance[];
 }
 
 export interface BuildRequest extends ViewInstance {
   readonly processId: ProcessId;
-  readonly wanted: readonly BlockId[];
+  /** As it was at the first look. */
+  readonly wanted: Pick<LakeInstance, 'blocksOf'>;
   /** Told apart by the bus: a request sent again is another message only with another attempt. */
   readonly attempt: number;
 }
 
 export interface FreshnessPorts<Snapshot extends InstancesSnapshot> {
-  loadSnapshot(signal: AbortSignal): Promise<Snapshot>;
-  /** Whether the instance's partitions are consistent and cover at least these blocks. */
-  isComplete(
-    snapshot: Snapshot,
-    instance: Snapshot['instances'][number],
-    wanted: readonly BlockId[],
-  ): boolean;
+  /** `since`: the moment of the first look, whose wanted blocks are the target of the later ones. */
+  loadSnapshot(signal: AbortSignal, since: LookMoment | undefined): Promise<Snapshot>;
+  /** Whether the instance's partitions are consistent and cover at least its target. */
+  isComplete(instance: LakeInstance): boolean;
   watch(instances: readonly ViewInstance[], signal: AbortSignal): Promise<PartitionWatch>;
   requestBuild(request: BuildRequest, signal: AbortSignal): Promise<void>;
 }
@@ -74,7 +72,7 @@ export async function ensureFreshPartitions<Snapshot extends InstancesSnapshot>(
   ports: FreshnessPorts<Snapshot>,
   options: FreshnessOptions,
 ): Promise<FreshPartitions<Snapshot>> {
-  const first = await ports.loadSnapshot(options.signal);
+  const first = await ports.loadSnapshot(options.signal, undefined);
   const target = new Target(ports, first);
   const behind = target.behind(first);
   if (behind.length === 0) return { snapshot: target.restrict(first), builtCount: 0 };
@@ -98,7 +96,7 @@ async function awaitBuilds<Snapshot extends InstancesSnapshot>(
   let requestAtMs = 0;
   let attempt = 0;
   for (;;) {
-    const snapshot = await ports.loadSnapshot(signal);
+    const snapshot = await ports.loadSnapshot(signal, target.moment);
     const behind = target.behind(snapshot);
     if (behind.length === 0) return target.restrict(snapshot);
     const nowMs = performance.now();
@@ -152,42 +150,40 @@ async function pauseUntil(untilMs: number, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
 }
 
-/** The blocks of each instance at the first look. */
+/** The instances of the first look. Their blocks are not held: the moment tells which they were. */
 class Target<Snapshot extends InstancesSnapshot> {
+  readonly moment: LookMoment;
   readonly #ports: FreshnessPorts<Snapshot>;
-  readonly #wanted: ReadonlyMap<string, readonly SourceBlock[]>;
+  readonly #first: ReadonlyMap<string, LakeInstance>;
 
   constructor(ports: FreshnessPorts<Snapshot>, first: Snapshot) {
+    this.moment = first.moment;
     this.#ports = ports;
-    this.#wanted = new Map(first.instances.map((one) => [nameOf(one), one.wanted]));
+    this.#first = new Map(first.instances.map((one) => [nameOf(one), one]));
   }
 
   requestOf({ viewSet, instance }: ViewInstance): Omit<BuildRequest, 'attempt'> {
-    const blocks = this.#wanted.get(nameOf({ viewSet, instance })) ?? [];
-    const [first] = blocks;
-    assert(first !== undefined, 'an instance that wants no block is never behind');
-    return { viewSet, instance, processId: first.processId, wanted: idsOf(blocks) };
+    const first = this.#first.get(nameOf({ viewSet, instance }));
+    const wanted = ensureExists(first, 'instance of the first look');
+    const process = ensureExists(wanted.process, 'process of an instance that wants blocks');
+    return { viewSet, instance, processId: process.processId, wanted };
   }
 
   behind(snapshot: Snapshot): ViewInstance[] {
     return this.restrict(snapshot)
-      .instances.filter((one) => this.#isBehind(snapshot, one))
+      .instances.filter((one) => this.#isBehind(one))
       .map(({ viewSet, instance }) => ({ viewSet, instance }));
   }
 
   restrict(snapshot: Snapshot): Snapshot {
-    const instances = snapshot.instances.filter((one) => this.#wanted.has(nameOf(one)));
+    const instances = snapshot.instances.filter((one) => this.#first.has(nameOf(one)));
     return { ...snapshot, instances };
   }
 
-  #isBehind(snapshot: Snapshot, one: Snapshot['instances'][number]): boolean {
-    const wanted = idsOf(this.#wanted.get(nameOf(one)) ?? []);
-    return wanted.length > 0 && !this.#ports.isComplete(snapshot, one, wanted);
+  #isBehind(one: LakeInstance): boolean {
+    const wanted = this.#first.get(nameOf(one))?.known ?? 0;
+    return wanted > 0 && !this.#ports.isComplete(one);
   }
-}
-
-function idsOf(blocks: readonly SourceBlock[]): BlockId[] {
-  return blocks.map((block) => block.blockId);
 }
 
 function nameOf({ viewSet, instance }: ViewInstance): string {

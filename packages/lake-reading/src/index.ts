@@ -1,3 +1,4 @@
+export { type BlockCounts, countBlocks } from './block-counts.ts';
 export {
   type CatalogFreshnessOptions,
   catalogFreshness,

@@ -5,6 +5,9 @@
 
 import type { BlockInfo, ProcessInfo, TickCalibration } from '@tracelake/domain';
 
+/** What of a block tells the scale. */
+export type CalibrationEvidence = Pick<BlockInfo, 'blockId' | 'endNs' | 'endTicks'>;
+
 /** For a process that neither says nor shows its frequency: ticks then count as nanoseconds. */
 const NOMINAL_FREQUENCY_HZ = 1e9;
 
@@ -14,7 +17,7 @@ const NOMINAL_FREQUENCY_HZ = 1e9;
  * changes at most with the logarithm of the process's life. Undefined when the process knows its frequency or
  * no block can tell.
  */
-export function chooseCalibrationEvidence<Block extends BlockInfo>(
+export function chooseCalibrationEvidence<Block extends CalibrationEvidence>(
   process: ProcessInfo,
   blocks: Iterable<Block>,
 ): Block | undefined {
@@ -36,13 +39,19 @@ export function chooseCalibrationEvidence<Block extends BlockInfo>(
 }
 
 /** How the process's ticks become time. `evidence` counts only when the process does not say. */
-export function calibrate(process: ProcessInfo, evidence: BlockInfo | undefined): TickCalibration {
+export function calibrate(
+  process: ProcessInfo,
+  evidence: CalibrationEvidence | undefined,
+): TickCalibration {
   const { startTicks, startNs, tscFrequencyHz } = process;
   if (tscFrequencyHz > 0n) return { startTicks, startNs, frequencyHz: Number(tscFrequencyHz) };
   return { startTicks, startNs, frequencyHz: estimateFrequencyHz(process, evidence) };
 }
 
-function estimateFrequencyHz(process: ProcessInfo, evidence: BlockInfo | undefined): number {
+function estimateFrequencyHz(
+  process: ProcessInfo,
+  evidence: CalibrationEvidence | undefined,
+): number {
   if (evidence === undefined) return NOMINAL_FREQUENCY_HZ;
   const elapsedSeconds = Number(evidence.endNs - process.startNs) / 1e9;
   const frequencyHz = Math.round(Number(evidence.endTicks) / elapsedSeconds);
@@ -57,6 +66,6 @@ function largestPowerReached(elapsedNs: number): number {
   return thresholdNs;
 }
 
-function isEarlier(a: BlockInfo, b: BlockInfo): boolean {
+function isEarlier(a: CalibrationEvidence, b: CalibrationEvidence): boolean {
   return a.endTicks < b.endTicks || (a.endTicks === b.endTicks && a.blockId < b.blockId);
 }

@@ -1,7 +1,14 @@
-export { calibrate, chooseCalibrationEvidence } from './calibration.ts';
+export { BlockSetDigest } from './block-set-digest.ts';
+export { type CalibrationEvidence, calibrate, chooseCalibrationEvidence } from './calibration.ts';
 export { canonicalJson } from './canonical-json.ts';
 export { type ChunkBatch, type ChunkColumns, ChunkSender, chunkSchema } from './chunk-sender.ts';
 export { COMPACTION_WIDTH, type CompactionGroup, planCompaction } from './compaction.ts';
+export {
+  type CoveredContent,
+  type CoveredPartition,
+  isContentCurrent,
+  isCoverageConsistent,
+} from './coverage.ts';
 export {
   decideFreshness,
   type FreshnessDecision,
@@ -10,7 +17,12 @@ export {
   type PartitionSource,
 } from './freshness.ts';
 export { LakehouseError, type LakehouseErrorCode } from './lakehouse-error.ts';
-export type { PartitionRecord, SourceBlock, SourceStream } from './partition.ts';
+export type {
+  PartitionRecord,
+  PartitionSummary,
+  SourceBlock,
+  SourceStream,
+} from './partition.ts';
 export {
   type BuildPlan,
   type BuildSegment,
@@ -30,11 +42,17 @@ export {
   type PartitionIdentity,
   type PartitionSources,
   partitionIdOf,
+  type SourceContext,
   schemaHashOf,
   sourceHashOf,
 } from './source-hash.ts';
 export { compareSpanScopes } from './span-scope-order.ts';
-export { compareInsertOrder, compareStreamOrder, groupChains } from './stream-order.ts';
+export {
+  compareInsertOrder,
+  compareStreamOrder,
+  groupChains,
+  type StreamPosition,
+} from './stream-order.ts';
 export { threadDisplayName } from './thread-name.ts';
 export type {
   ParseInput,

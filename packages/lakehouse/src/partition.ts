@@ -48,3 +48,6 @@ export interface PartitionRecord {
   readonly eventCount: number;
   readonly sizeBytes: number;
 }
+
+/** A partition without the list of its blocks, which may be long. */
+export type PartitionSummary = Omit<PartitionRecord, 'blockIds'>;

@@ -1,13 +1,18 @@
 /** Names that follow from content: what a partition was built from, and what it is called. */
 
-import { createHash } from 'node:crypto';
-import { ensureExists } from '@tracelake/domain';
+import { createHash, type Hash } from 'node:crypto';
+import { ensureExists, type StreamId } from '@tracelake/domain';
 import { canonicalJson } from './canonical-json.ts';
-import type { SourceBlock } from './partition.ts';
+import type { SourceBlock, SourceStream } from './partition.ts';
 import type { RunContext, ViewSet } from './view.ts';
 
+/** What of a context is part of a source hash. */
+export interface SourceContext extends Pick<RunContext, 'process' | 'calibration'> {
+  readonly streams: ReadonlyMap<StreamId, Pick<SourceStream, 'properties' | 'metadataSha256'>>;
+}
+
 export interface PartitionSources {
-  readonly context: RunContext;
+  readonly context: SourceContext;
   /** In the order in which they are folded; none for a tail. */
   readonly blocks: readonly SourceBlock[];
   /** Null at the start of a stream, and for views that do not fold. */
@@ -19,20 +24,46 @@ export interface PartitionSources {
  * the metadata of the streams these blocks are of, the process, the calibration and the carry-in.
  */
 export function sourceHashOf({ context, blocks, carryInHash }: PartitionSources): string {
-  const hash = createHash('sha256');
-  hash.update(contextTextOf(context));
-  hash.update(`\ncarry ${carryInHash ?? 'none'}\n`);
-  const streamIds = [...new Set(blocks.map((block) => block.streamId))].sort();
-  for (const streamId of streamIds) {
-    const stream = ensureExists(context.streams.get(streamId), `stream ${streamId}`);
-    hash.update(`stream ${streamId} ${canonicalJson(stream.properties)}\n`);
-    hash.update(stream.metadataSha256);
-  }
+  const streamIds = blocks.map((block) => block.streamId);
+  const hash = beginSourceHash({ context, streamIds, carryInHash });
   for (const block of blocks) {
     hash.update(`\nblock ${block.blockId} `);
     hash.update(block.contentSha256);
   }
   return hash.digest('hex');
+}
+
+export interface PartitionContent {
+  readonly context: SourceContext;
+  /** Of the blocks, in any order. */
+  readonly streamIds: readonly StreamId[];
+  /**
+   * For each block in the order in which it is folded: a line feed, `block `, its id, a space and the 32 bytes of
+   * its content hash. Empty for a tail.
+   */
+  readonly blockLines: Uint8Array;
+  readonly carryInHash: string | null;
+}
+
+/** `sourceHashOf` of blocks that nobody holds as objects. */
+export function sourceHashOfContent({ blockLines, ...rest }: PartitionContent): string {
+  return beginSourceHash(rest).update(blockLines).digest('hex');
+}
+
+function beginSourceHash({
+  context,
+  streamIds,
+  carryInHash,
+}: Omit<PartitionContent, 'blockLines'>): Hash {
+  const hash = createHash('sha256');
+  hash.update(contextTextOf(context));
+  hash.update(`\ncarry ${carryInHash ?? 'none'}\n`);
+  for (const streamId of [...new Set(streamIds)].sort()) {
+    const stream = ensureExists(context.streams.get(streamId), `stream ${streamId}`);
+    hash.update(`stream ${streamId} ${canonicalJson(stream.properties)}\n`);
+    hash.update(stream.metadataSha256);
+  }
+  return hash;
 }
 
 /** SHA-256 (hex) of a carry; null for none. */
@@ -62,7 +93,7 @@ export function partitionIdOf(identity: PartitionIdentity): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 32);
 }
 
-function contextTextOf({ process, calibration }: RunContext): string {
+function contextTextOf({ process, calibration }: SourceContext): string {
   const { startTicks, startNs, frequencyHz } = calibration;
   return canonicalJson({
     process: [

@@ -3,8 +3,14 @@
 import type { BlockInfo } from '@tracelake/domain';
 import type { SourceBlock } from './partition.ts';
 
+/** Where a block stands in its stream. */
+export type StreamPosition = Pick<
+  BlockInfo,
+  'beginTicks' | 'endTicks' | 'objectOffset' | 'blockId'
+>;
+
 /** The order in which a stream recorded its blocks: `(begin_ticks, end_ticks, object_offset, block_id)`. */
-export function compareStreamOrder(a: BlockInfo, b: BlockInfo): number {
+export function compareStreamOrder(a: StreamPosition, b: StreamPosition): number {
   return (
     compare(a.beginTicks, b.beginTicks) ||
     compare(a.endTicks, b.endTicks) ||

@@ -9,9 +9,20 @@ export {
 export type { CommitOutcome, CommitRequest, RejectedBlock } from './catalog-commit.ts';
 export { type CatalogLinesRequest, type CatalogTable, readCatalogLines } from './catalog-lines.ts';
 export type { ClaimKey } from './claims.ts';
+export type { PartitionState } from './covered-partitions.ts';
 export type { BehindFilter, InstanceBehind } from './instances-behind.ts';
 export { ensureLakeSettings, findLakeSettings, type LakeSettings } from './lake-settings.ts';
-export type { GlobalRequest, LakeSnapshot, LakeSnapshotRequest } from './lake-snapshot.ts';
+export type {
+  GlobalRequest,
+  InstanceState,
+  LakeInstance,
+  LakeSnapshot,
+  LakeSnapshotRequest,
+  ProcessSnapshot,
+  ProcessSnapshotRequest,
+  SnapshotRequest,
+  SnapshotView,
+} from './lake-snapshot.ts';
 export {
   type LaneFence,
   type LaneLease,
@@ -19,6 +30,7 @@ export {
   type LaneLeaseRequest,
   type LaneRenewal,
 } from './lane-lease-repository.ts';
+export type { LookMoment } from './look-moment.ts';
 export { objectKeys, type PartitionKeyParts } from './object-keys.ts';
 export type {
   ByteRange,
@@ -31,15 +43,7 @@ export { openObjectStore, type S3Options } from './object-store/open-object-stor
 export { deleteExpiredLeases, listOrphans, type OrphanOptions } from './object-sweeping.ts';
 export { type ListedRejection, PartitionCatalog } from './partition-catalog.ts';
 export type { InstanceKey, NewPartition } from './partition-rows.ts';
-export type {
-  InstanceSnapshot,
-  InstanceState,
-  ProcessContext,
-  ProcessSnapshot,
-  ProcessSnapshotRequest,
-  SnapshotRequest,
-  SnapshotView,
-} from './partition-snapshot.ts';
+export type { InstanceSnapshot, ProcessContext } from './partition-snapshot.ts';
 export {
   Database,
   type DatabaseOptions,
@@ -56,7 +60,9 @@ export {
   type UnannouncedProcess,
 } from './process-repository.ts';
 export { ReadLease, type ReadLeaseOptions } from './read-lease.ts';
+export type { ProcessFacts, StreamFacts } from './snapshot-context.ts';
 export { StorageError, type StorageErrorCode } from './storage-error.ts';
+export { REJECTED_IDS_MAX, type StreamBlocks } from './stream-blocks.ts';
 export { StreamRepository, type UnannouncedStream } from './stream-repository.ts';
 export { requeueRecent, type UnannouncedFilter } from './unannounced.ts';
 export { makeWorkDirectory, type WorkDirectory } from './work-directory.ts';

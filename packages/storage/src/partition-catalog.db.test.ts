@@ -239,13 +239,7 @@ test('a snapshot of a process holds every span stream, however early it was regi
     [stream.streamId, second.streamId].toSorted(),
   );
   const found = snapshot.instances
-    .map((one) => [
-      one.viewSet,
-      one.instance,
-      one.schemaHash,
-      one.wanted.length,
-      one.partitions.length,
-    ])
+    .map((one) => [one.viewSet, one.instance, one.schemaHash, one.known, one.partitions.length])
     .toSorted();
   const expected = [
     [THREAD_VIEW.name, stream.streamId, SCHEMA, 3, 1],
@@ -410,10 +404,13 @@ test('a snapshot never shows a partition of blocks that it does not show', async
   while (isWriting) {
     const request = { view: THREAD_VIEW, instance: stream.streamId, schemaHash: SCHEMA };
     const all = await catalog.loadProcessSnapshot({ processId: process.processId, views });
-    for (const state of [await catalog.loadSnapshot(request), ...all.instances]) {
-      const wanted = new Set(state.wanted.map((block) => block.blockId));
-      assert.ok(state.partitions.every((p) => p.blockIds.every((id) => wanted.has(id))));
+    for (const { covered, partitions } of all.instances) {
+      const built = partitions.reduce((sum, partition) => sum + partition.blockCount, 0);
+      assert.equal(covered, built);
     }
+    const state = await catalog.loadSnapshot(request);
+    const wanted = new Set(state.wanted.map((block) => block.blockId));
+    assert.ok(state.partitions.every((p) => p.blockIds.every((id) => wanted.has(id))));
   }
   await writing;
 });

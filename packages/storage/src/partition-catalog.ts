@@ -9,7 +9,16 @@ import {
 } from './catalog-commit.ts';
 import { type ClaimKey, releaseClaim, renewClaim, tryClaim } from './claims.ts';
 import { type BehindFilter, type InstanceBehind, listInstancesBehind } from './instances-behind.ts';
-import { type LakeSnapshot, type LakeSnapshotRequest, readLakeSnapshot } from './lake-snapshot.ts';
+import {
+  type LakeSnapshot,
+  type LakeSnapshotRequest,
+  type ProcessSnapshot,
+  type ProcessSnapshotRequest,
+  readLakeSnapshot,
+  readProcessSnapshot,
+  type SnapshotRequest,
+} from './lake-snapshot.ts';
+import type { LookMoment } from './look-moment.ts';
 import { forgetRetired, listRetirable } from './object-sweeping.ts';
 import {
   PARTITION_COLUMNS,
@@ -17,14 +26,7 @@ import {
   type PartitionRow,
   partitionOf,
 } from './partition-rows.ts';
-import {
-  type InstanceSnapshot,
-  type ProcessSnapshot,
-  type ProcessSnapshotRequest,
-  readInstanceSnapshot,
-  readProcessSnapshot,
-  type SnapshotRequest,
-} from './partition-snapshot.ts';
+import { type InstanceSnapshot, readInstanceSnapshot } from './partition-snapshot.ts';
 import type { Database } from './postgres/database.ts';
 import { sql } from './postgres/sql.ts';
 import { openReadLease, type ReadLease, type ReadLeaseOptions } from './read-lease.ts';
@@ -51,19 +53,23 @@ export class PartitionCatalog {
     });
   }
 
-  /** One moment of every instance that a process has in `views`, for an export. */
+  /**
+   * One moment of every instance that a process has in `views`, for an export: three statements. `since`: the moment
+   * of the first of several looks, whose blocks are the target.
+   */
   async loadProcessSnapshot(
     request: ProcessSnapshotRequest,
     signal?: AbortSignal,
+    since?: LookMoment,
   ): Promise<ProcessSnapshot> {
-    return this.#db.transaction((transaction) => readProcessSnapshot(transaction, request), {
+    return this.#db.transaction((transaction) => readProcessSnapshot(transaction, request, since), {
       isolation: 'repeatable read',
       readOnly: true,
       signal,
     });
   }
 
-  /** One moment of any set of view instances, for a query. A round trip or more for each instance. */
+  /** One moment of any set of view instances, for a query: three statements. */
   async loadLakeSnapshot(
     request: LakeSnapshotRequest,
     signal?: AbortSignal,

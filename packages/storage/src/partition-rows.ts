@@ -1,6 +1,6 @@
 /** Rows of `partitions` and what planning sees of them. */
 import type { BlockId } from '@tracelake/domain';
-import type { PartitionRecord } from '@tracelake/lakehouse';
+import type { PartitionRecord, PartitionSummary } from '@tracelake/lakehouse';
 import type { Queryable } from './postgres/database.ts';
 import { fragment, type SqlStatement, sql } from './postgres/sql.ts';
 
@@ -16,7 +16,8 @@ export type NewPartition = Omit<PartitionRecord, keyof InstanceKey> & {
   readonly carryOut?: Uint8Array | undefined;
 };
 
-export interface PartitionRow {
+/** Row of `SUMMARY_COLUMNS`. */
+export interface SummaryRow {
   partition_id: string;
   view_set: string;
   instance: string;
@@ -27,7 +28,6 @@ export interface PartitionRow {
   end_us: bigint;
   min_event_ns: bigint | null;
   max_event_ns: bigint | null;
-  block_ids: string[];
   carry_in_hash: string | null;
   carry_out_hash: string | null;
   object_key: string | null;
@@ -36,11 +36,20 @@ export interface PartitionRow {
   size_bytes: bigint;
 }
 
-export const PARTITION_COLUMNS = fragment(`
+export interface PartitionRow extends SummaryRow {
+  block_ids: string[];
+}
+
+const SUMMARY = `
   p.partition_id, p.view_set, p.instance, p.schema_hash, p.kind, p.source_hash,
   unix_us(p.begin_insert_time) AS begin_us, unix_us(p.end_insert_time) AS end_us,
   p.min_event_ns, p.max_event_ns, p.carry_in_hash, p.carry_out_hash, p.object_key, p.row_count,
-  p.event_count, p.size_bytes,
+  p.event_count, p.size_bytes`;
+
+/** Of partitions `p`, without their blocks. */
+export const SUMMARY_COLUMNS = fragment(SUMMARY);
+
+export const PARTITION_COLUMNS = fragment(`${SUMMARY},
   ARRAY(SELECT pb.block_id FROM partition_blocks pb
     WHERE pb.partition_key = p.partition_key ORDER BY pb.position) AS block_ids`);
 
@@ -50,6 +59,10 @@ export const PARTITION_ORDER = fragment(
 );
 
 export function partitionOf(row: PartitionRow): PartitionRecord {
+  return { ...summaryOf(row), blockIds: row.block_ids as BlockId[] };
+}
+
+export function summaryOf(row: SummaryRow): PartitionSummary {
   return {
     partitionId: row.partition_id,
     viewSet: row.view_set,
@@ -61,7 +74,6 @@ export function partitionOf(row: PartitionRow): PartitionRecord {
     endInsertUs: row.end_us,
     minEventNs: row.min_event_ns,
     maxEventNs: row.max_event_ns,
-    blockIds: row.block_ids as BlockId[],
     carryInHash: row.carry_in_hash,
     carryOutHash: row.carry_out_hash,
     objectKey: row.object_key,

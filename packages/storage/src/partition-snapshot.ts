@@ -1,6 +1,6 @@
 /** Everything that planning needs of a view instance, as of one moment. */
-import type { BlockId, Nanoseconds, ProcessId, ProcessInfo, StreamId } from '@tracelake/domain';
-import type { PartitionRecord, SourceBlock, SourceStream, ViewSet } from '@tracelake/lakehouse';
+import type { BlockId, ProcessId, ProcessInfo, StreamId } from '@tracelake/domain';
+import type { PartitionRecord, SourceBlock, SourceStream } from '@tracelake/lakehouse';
 import {
   BLOCK_COLUMNS,
   BlockRepository,
@@ -8,6 +8,7 @@ import {
   sourceBlockOf,
   WANTED_SOURCES,
 } from './block-repository.ts';
+import type { SnapshotRequest } from './lake-snapshot.ts';
 import {
   PARTITION_COLUMNS,
   PARTITION_ORDER,
@@ -15,19 +16,9 @@ import {
   partitionOf,
 } from './partition-rows.ts';
 import type { Queryable } from './postgres/database.ts';
-import { microsecondsToNs } from './postgres/microseconds.ts';
 import { sql } from './postgres/sql.ts';
 import { ProcessRepository } from './process-repository.ts';
 import { STREAM_COLUMNS, type StreamRow, sourceStreamsOf } from './stream-repository.ts';
-
-/** What a snapshot needs to know of a view. */
-export type SnapshotView = Pick<ViewSet, 'name' | 'streamTag' | 'instanceRule'>;
-
-export interface SnapshotRequest {
-  readonly view: SnapshotView;
-  readonly instance: string;
-  readonly schemaHash: string;
-}
 
 /** What a process is known by, whichever view asks. */
 export interface ProcessContext {
@@ -42,7 +33,8 @@ export interface ProcessContext {
   readonly calibrationCandidates: readonly SourceBlock[];
 }
 
-export interface InstanceState {
+/** A view instance with every wanted block, for building. */
+export interface InstanceSnapshot extends ProcessContext {
   readonly viewSet: string;
   readonly instance: string;
   readonly schemaHash: string;
@@ -52,21 +44,6 @@ export interface InstanceState {
   readonly partitions: readonly PartitionRecord[];
   /** Of the wanted blocks, those that this view could not decode. */
   readonly rejectedBlockIds: ReadonlySet<BlockId>;
-}
-
-export interface InstanceSnapshot extends ProcessContext, InstanceState {}
-
-export interface ProcessSnapshotRequest {
-  readonly processId: ProcessId;
-  /** All must want the same stream tag. */
-  readonly views: readonly { readonly view: SnapshotView; readonly schemaHash: string }[];
-}
-
-export interface ProcessSnapshot extends ProcessContext {
-  /** Of all blocks of the process, whatever their tag. */
-  readonly lastBlockEndNs: Nanoseconds | undefined;
-  /** A view whose instance is the process has one entry; one whose instance is a stream has one a stream. */
-  readonly instances: readonly InstanceState[];
 }
 
 /** Run it in a REPEATABLE READ transaction. */
@@ -90,35 +67,7 @@ export async function readInstanceSnapshot(
   return { ...context, ...(state as InstanceState) };
 }
 
-/** Run it in a REPEATABLE READ transaction. */
-export async function readProcessSnapshot(
-  db: Queryable,
-  { processId, views }: ProcessSnapshotRequest,
-): Promise<ProcessSnapshot> {
-  const wantedByTag = new Map<string, SourceBlock[]>();
-  for (const { view } of views) {
-    if (wantedByTag.has(view.streamTag)) continue;
-    const filter = { streamTag: view.streamTag, processId };
-    wantedByTag.set(view.streamTag, await new BlockRepository(db).listWanted(filter));
-  }
-  const all = [...wantedByTag.values()].flat();
-  const context = await readProcessContext(db, processId, streamIdsOf(all));
-  const instances = views.flatMap(({ view, schemaHash }) => {
-    const wanted = wantedByTag.get(view.streamTag) ?? [];
-    const key = { viewSet: view.name, schemaHash };
-    if (view.instanceRule === 'process') return [{ ...key, instance: processId, wanted }];
-    return [...Map.groupBy(wanted, (block) => block.streamId)].map(([streamId, blocks]) => ({
-      ...key,
-      instance: streamId as string,
-      wanted: blocks,
-    }));
-  });
-  return {
-    ...context,
-    lastBlockEndNs: await findLastBlockEnd(db, processId),
-    instances: await readInstanceStates(db, instances),
-  };
-}
+type InstanceState = Omit<InstanceSnapshot, keyof ProcessContext>;
 
 type InstanceBlocks = Pick<InstanceState, 'viewSet' | 'instance' | 'schemaHash' | 'wanted'>;
 
@@ -230,17 +179,6 @@ async function findProcessOfStream(
     sql`SELECT process_id FROM streams WHERE stream_id = ${streamId}`,
   );
   return row?.process_id;
-}
-
-async function findLastBlockEnd(
-  db: Queryable,
-  processId: ProcessId,
-): Promise<Nanoseconds | undefined> {
-  const [row] = await db.query<{ end_us: bigint | null }>(
-    sql`SELECT unix_us(max(end_time)) AS end_us FROM blocks WHERE process_id = ${processId}`,
-  );
-  const endUs = row?.end_us ?? null;
-  return endUs === null ? undefined : microsecondsToNs(endUs);
 }
 
 function streamIdsOf(blocks: readonly SourceBlock[]): StreamId[] {

@@ -28,7 +28,7 @@ export interface UnannouncedProcess {
   readonly insertTimeUs: bigint;
 }
 
-interface ProcessRow {
+export interface ProcessRow {
   process_id: ProcessId;
   exe: string;
   username: string;
@@ -51,7 +51,7 @@ interface SummaryRow extends ProcessRow {
   cpu_stream_count: bigint;
 }
 
-const COLUMNS = fragment(`
+export const PROCESS_COLUMNS = fragment(`
   p.process_id, p.exe, p.username, p.realname, p.computer, p.distro, p.cpu_brand, p.tsc_frequency,
   unix_us(p.start_time) AS start_us, p.start_ticks, p.parent_process_id, p.properties`);
 
@@ -98,7 +98,7 @@ export class ProcessRepository {
 
   async find(id: ProcessId, signal?: AbortSignal): Promise<ProcessInfo | undefined> {
     const [row] = await this.#db.query<ProcessRow>(
-      sql`SELECT ${COLUMNS} FROM processes p WHERE p.process_id = ${id}`,
+      sql`SELECT ${PROCESS_COLUMNS} FROM processes p WHERE p.process_id = ${id}`,
       signal,
     );
     return row === undefined ? undefined : processOf(row);
@@ -106,7 +106,7 @@ export class ProcessRepository {
 
   async findSummary(id: ProcessId, signal?: AbortSignal): Promise<ProcessSummary | undefined> {
     const [row] = await this.#db.query<SummaryRow>(
-      sql`SELECT ${COLUMNS}, ${SUMMARY_COLUMNS} FROM processes p ${SUMMARY_SOURCES}
+      sql`SELECT ${PROCESS_COLUMNS}, ${SUMMARY_COLUMNS} FROM processes p ${SUMMARY_SOURCES}
         WHERE p.process_id = ${id}`,
       signal,
     );
@@ -118,7 +118,7 @@ export class ProcessRepository {
     const search = storableText(filter.search ?? '');
     const rows = await this.#db.query<SummaryRow>(
       sql`
-        SELECT ${COLUMNS}, ${SUMMARY_COLUMNS}
+        SELECT ${PROCESS_COLUMNS}, ${SUMMARY_COLUMNS}
         FROM (
           SELECT * FROM processes
           WHERE ${search}::text = '' OR position(lower(${search}::text) IN lower(
@@ -152,7 +152,7 @@ export class ProcessRepository {
   }
 }
 
-function processOf(row: ProcessRow): ProcessInfo {
+export function processOf(row: ProcessRow): ProcessInfo {
   return {
     processId: row.process_id,
     exe: row.exe,

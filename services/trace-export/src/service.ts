@@ -106,8 +106,8 @@ function exportPorts(parts: PortParts): ExportPorts {
       const freshness = catalogFreshness({
         bus,
         registry,
-        loadSnapshot: (now) => catalog.loadProcessSnapshot({ processId, views }, now),
-        contextOf: (snapshot: ProcessSnapshot) => snapshot,
+        loadSnapshot: (now, since): Promise<ProcessSnapshot> =>
+          catalog.loadProcessSnapshot({ processId, views }, now, since),
       });
       const timeoutMs = config.materializeTimeoutS * 1000;
       return ensureFreshPartitions(freshness, { timeoutMs, signal });

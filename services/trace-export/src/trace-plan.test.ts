@@ -1,48 +1,68 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type BlockId, nanoseconds } from '@tracelake/domain';
-import type { PartitionRecord, SourceBlock, SourceStream } from '@tracelake/lakehouse';
-import type { InstanceState, ProcessSnapshot } from '@tracelake/storage';
+import { nanoseconds } from '@tracelake/domain';
+import { BlockSetDigest, type SourceStream } from '@tracelake/lakehouse';
+import type { LakeInstance, PartitionState, ProcessSnapshot } from '@tracelake/storage';
 import { PROCESS_ID, sampleProcess, streamId } from '../test/span-files.ts';
 import { rangeOf } from './export-request.ts';
 import { planTrace } from './trace-plan.ts';
 
-function block(id: string, content = 1): SourceBlock {
-  return { blockId: id, contentSha256: Uint8Array.of(content) } as SourceBlock;
+interface FakeBlock {
+  readonly id: string;
+  readonly content: number;
+}
+
+function block(id: string, content = 1): FakeBlock {
+  return { id, content };
 }
 
 function partition(
   key: string,
   blockIds: string[],
   events: [number, number] | null = [0, 10],
-): PartitionRecord {
-  return {
+): PartitionState {
+  const record = {
     objectKey: events === null ? null : key,
-    blockIds,
     minEventNs: events === null ? null : BigInt(events[0]),
     maxEventNs: events === null ? null : BigInt(events[1]),
-  } as unknown as PartitionRecord;
+  };
+  return { partition: record, blockIds } as unknown as PartitionState;
 }
 
 function instance(
   viewSet: string,
   name: string,
-  wanted: SourceBlock[],
-  partitions: PartitionRecord[],
+  wanted: FakeBlock[],
+  partitions: PartitionState[],
   rejected: string[] = [],
-): InstanceState {
-  const rejectedBlockIds = new Set(rejected as BlockId[]);
+): LakeInstance {
+  const covered = partitions.flatMap((one) => (one as unknown as { blockIds: string[] }).blockIds);
+  const digest = new BlockSetDigest();
+  for (const id of covered) {
+    const content = wanted.find((one) => one.id === id)?.content ?? 0;
+    digest.add(Buffer.from(`\nblock ${id.padEnd(36)} ${String(content).padEnd(32)}`));
+  }
+  const blocks = {
+    known: wanted.length,
+    rejected: rejected.length,
+    rejectedIds: rejected,
+    rejectedFingerprint: BigInt(rejected.length),
+  };
   return {
     viewSet,
     instance: name,
     schemaHash: 's',
-    wanted,
+    streamTag: 'cpu',
+    process: sampleProcess(),
+    blocksOf: new Map([[streamId(1), blocks]]),
+    known: wanted.length,
+    covered: covered.length,
     partitions,
-    rejectedBlockIds,
-  } as InstanceState;
+    contentDigest: String(digest),
+  } as unknown as LakeInstance;
 }
 
-function snapshotOf(instances: InstanceState[]): ProcessSnapshot {
+function snapshotOf(instances: LakeInstance[]): ProcessSnapshot {
   const streams = [2, 1].map((index) => [
     streamId(index),
     { streamId: streamId(index), properties: { 'thread-name': `t${index}`, 'thread-id': '9' } },
@@ -52,11 +72,12 @@ function snapshotOf(instances: InstanceState[]): ProcessSnapshot {
     streams: new Map(streams as [SourceStream['streamId'], SourceStream][]),
     calibrationCandidates: [],
     lastBlockEndNs: nanoseconds(77n),
+    moment: { seen: '', takenUs: 0n },
     instances,
   };
 }
 
-const plan = (instances: InstanceState[], begin?: bigint, end?: bigint) =>
+const plan = (instances: LakeInstance[], begin?: bigint, end?: bigint) =>
   planTrace({
     process: sampleProcess(),
     snapshot: snapshotOf(instances),
@@ -110,11 +131,12 @@ test('a block in two views counts once, a rejected one is known and not read', (
     instance('thread_spans', streamId(1), blocks, [partition('t', ['a', 'b'])], ['b']),
     instance('async_events', PROCESS_ID, blocks, [partition('x', ['a', 'b'])], ['b']),
   ]);
-  assert.deepEqual(counts, { known: 3, read: 1, rejected: 1 });
+  const { known, read, rejected } = counts;
+  assert.deepEqual({ known, read, rejected }, { known: 3, read: 1, rejected: 1 });
 });
 
 test('the source hash depends on blocks and their content, not on how they are cut or kept', () => {
-  const hashOf = (blocks: SourceBlock[], partitions: PartitionRecord[]) =>
+  const hashOf = (blocks: FakeBlock[], partitions: PartitionState[]) =>
     plan([instance('thread_spans', streamId(1), blocks, partitions)]).sourceHash;
   const blocks = [block('a'), block('b')];
   const whole = hashOf(blocks, [partition('one', ['a', 'b'])]);

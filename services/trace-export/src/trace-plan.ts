@@ -5,8 +5,9 @@
 
 import { createHash } from 'node:crypto';
 import type { Nanoseconds, ProcessInfo, StreamId, TimeRange } from '@tracelake/domain';
-import { type PartitionRecord, threadDisplayName } from '@tracelake/lakehouse';
-import type { InstanceState, ProcessSnapshot } from '@tracelake/storage';
+import { type BlockCounts, countBlocks } from '@tracelake/lake-reading';
+import { threadDisplayName } from '@tracelake/lakehouse';
+import type { PartitionState, ProcessSnapshot } from '@tracelake/storage';
 import type { SpanChoice } from './export-request.ts';
 
 /** A file of a partition that may hold spans of the range. */
@@ -34,15 +35,9 @@ export interface TracePlan {
   readonly asyncFiles: readonly PartitionFile[];
   /** The end given to async spans that have none: that of the process's last block. */
   readonly openEndNs: Nanoseconds;
-  readonly blocks: BlockCounts;
+  readonly blocks: Pick<BlockCounts, 'known' | 'read' | 'rejected'>;
   /** Over the covered blocks and their content, hex. */
   readonly sourceHash: string;
-}
-
-export interface BlockCounts {
-  readonly known: number;
-  readonly read: number;
-  readonly rejected: number;
 }
 
 const THREAD_VIEW = 'thread_spans';
@@ -84,13 +79,15 @@ export function planTrace(request: PlanRequest): TracePlan {
     })),
     asyncFiles,
     openEndNs: snapshot.lastBlockEndNs ?? process.startNs,
-    ...coverageOf(snapshot),
+    blocks: countBlocks(snapshot.instances),
+    sourceHash: sourceHashOf(snapshot),
   };
 }
 
-function filesOf(partitions: readonly PartitionRecord[], range?: TimeRange): PartitionFile[] {
+function filesOf(partitions: readonly PartitionState[], range?: TimeRange): PartitionFile[] {
   const files: PartitionFile[] = [];
-  for (const { objectKey, minEventNs, maxEventNs } of partitions) {
+  for (const { partition } of partitions) {
+    const { objectKey, minEventNs, maxEventNs } = partition;
     if (objectKey === null || minEventNs === null || maxEventNs === null) continue;
     const overlaps =
       range === undefined || (minEventNs <= range.endNs && maxEventNs >= range.beginNs);
@@ -100,34 +97,16 @@ function filesOf(partitions: readonly PartitionRecord[], range?: TimeRange): Par
   return files.sort((a, b) => (a.objectKey < b.objectKey ? -1 : 1));
 }
 
-/** Counts blocks once, whichever views cover them, and hashes what the trace is made from. */
-function coverageOf(snapshot: ProcessSnapshot): Pick<TracePlan, 'blocks' | 'sourceHash'> {
-  const known = new Map<string, Uint8Array>();
-  const covered = new Set<string>();
-  const rejected = new Set<string>();
-  const lines: string[] = [];
-  for (const instance of snapshot.instances) {
-    for (const block of instance.wanted) known.set(block.blockId, block.contentSha256);
-    const ofInstance = coveredBlocks(instance);
-    for (const blockId of ofInstance) covered.add(blockId);
-    for (const blockId of instance.rejectedBlockIds) rejected.add(blockId);
-    lines.push(
-      ...ofInstance.map((blockId) => {
-        const isRejected = instance.rejectedBlockIds.has(blockId as never);
-        return `${instance.viewSet} ${instance.instance} ${instance.schemaHash} ${blockId} ${isRejected}`;
-      }),
-    );
+/** Over what the trace is made from: the blocks covered, those of them that have no rows, and the last end. */
+function sourceHashOf({ instances, lastBlockEndNs }: ProcessSnapshot): string {
+  const lines = new Set<string>();
+  for (const { viewSet, instance, schemaHash, covered, contentDigest, blocksOf } of instances) {
+    if (covered > 0) lines.add(`${viewSet} ${instance} ${schemaHash} ${contentDigest}`);
+    for (const [streamId, { rejectedFingerprint }] of blocksOf) {
+      if (rejectedFingerprint !== 0n) lines.add(`rejected ${streamId} ${rejectedFingerprint}`);
+    }
   }
   const hash = createHash('sha256');
-  for (const line of lines.sort()) hash.update(`${line}\n`);
-  for (const blockId of [...covered].sort()) hash.update(known.get(blockId) ?? blockId);
-  hash.update(String(snapshot.lastBlockEndNs));
-  return {
-    blocks: { known: known.size, read: covered.size - rejected.size, rejected: rejected.size },
-    sourceHash: hash.digest('hex'),
-  };
-}
-
-function coveredBlocks(instance: InstanceState): string[] {
-  return instance.partitions.flatMap((partition) => [...partition.blockIds]);
+  for (const line of [...lines].sort()) hash.update(`${line}\n`);
+  return hash.update(String(lastBlockEndNs)).digest('hex');
 }

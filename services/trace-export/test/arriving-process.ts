@@ -12,6 +12,7 @@ import {
   type StreamId,
 } from '@tracelake/domain';
 import {
+  BlockSetDigest,
   calibrate,
   chooseCalibrationEvidence,
   createViewRegistry,
@@ -22,7 +23,7 @@ import {
   schemaHashOf,
   type ViewSet,
 } from '@tracelake/lakehouse';
-import type { InstanceState, ProcessSnapshot } from '@tracelake/storage';
+import type { LakeInstance, ProcessFacts, ProcessSnapshot, StreamBlocks } from '@tracelake/storage';
 import {
   canonicalLines,
   decodeLimits,
@@ -127,7 +128,7 @@ export class ArrivingProcess {
     const files = new Map<string, RowColumns>();
     const wantedOf = this.#wanted();
     const context = this.#context();
-    const instances = wantedOf.map(([key, view, instance, wanted]): InstanceState => {
+    const instances = wantedOf.map(([key, view, instance, wanted]): LakeInstance => {
       const { lake } = this.#instanceLake(key, view, instance, context);
       const partitions = lake.stored.map(({ record, rows }) => {
         if (rows.rowCount === 0) return record;
@@ -135,19 +136,50 @@ export class ArrivingProcess {
         files.set(objectKey, rows);
         return { ...record, objectKey, ...eventRangeOf(view, rows) };
       });
-      const schemaHash = schemaHashOf(view);
-      const rejectedBlockIds = new Set<BlockId>();
-      return { viewSet: view.name, instance, schemaHash, wanted, partitions, rejectedBlockIds };
+      return this.#stateOf({ view, instance, context, wanted, partitions });
     });
     return { snapshot: this.#snapshotOf(context, instances), files };
   }
 
-  #snapshotOf(context: RunContext, instances: readonly InstanceState[]): ProcessSnapshot {
+  /** Everything is built, so what is wanted is covered. */
+  #stateOf(built: {
+    readonly view: ViewSet;
+    readonly instance: string;
+    readonly context: RunContext;
+    readonly wanted: readonly SourceBlock[];
+    readonly partitions: readonly PartitionRecord[];
+  }): LakeInstance {
+    const { view, instance, context, wanted, partitions } = built;
+    const digest = new BlockSetDigest();
+    for (const { blockId, contentSha256 } of wanted) {
+      digest.add(Buffer.concat([Buffer.from(`\nblock ${blockId} `), contentSha256]));
+    }
+    const known = wanted.length;
+    return {
+      ...this.#factsOf(context),
+      ...{ viewSet: view.name, instance, schemaHash: schemaHashOf(view) },
+      ...{ streamTag: view.streamTag, blocksOf: countByStream(wanted) },
+      ...{ known, covered: known, target: known, targetCovered: known },
+      partitions: partitions.map(({ blockIds, ...partition }) => ({
+        partition,
+        ...{ isCurrent: true, first: undefined, last: undefined },
+        ...{ blockCount: blockIds.length, presentCount: blockIds.length },
+        targetCount: blockIds.length,
+      })),
+      contentDigest: String(digest),
+    };
+  }
+
+  #snapshotOf(context: RunContext, instances: readonly LakeInstance[]): ProcessSnapshot {
+    return { ...this.#factsOf(context), moment: { seen: '', takenUs: 0n }, instances };
+  }
+
+  #factsOf({ process, streams }: RunContext): ProcessFacts {
     let lastBlockEndNs: Nanoseconds | undefined;
     for (const { endNs } of this.#blocks.values())
       if (lastBlockEndNs === undefined || endNs > lastBlockEndNs) lastBlockEndNs = endNs;
     const calibrationCandidates = [...this.#blocks.values()];
-    return { ...context, calibrationCandidates, lastBlockEndNs, instances };
+    return { process, streams, calibrationCandidates, lastBlockEndNs };
   }
 
   #context(): RunContext {
@@ -240,4 +272,15 @@ function timesIn(view: ViewSet, rows: RowColumns, name: string): BigInt64Array {
   const column = rows.columns[view.columns.findIndex((one) => one.name === name)];
   if (column?.type !== 'timestamp') throw new Error(`no times in ${name}`);
   return column.values;
+}
+
+function countByStream(wanted: readonly SourceBlock[]): Map<StreamId, StreamBlocks> {
+  const grouped = Map.groupBy(wanted, ({ streamId }) => streamId);
+  return new Map(
+    [...grouped].map(([streamId, { length }]) => {
+      const rejected = { rejected: 0, rejectedIds: [], rejectedFingerprint: 0n };
+      const counts = { known: length, target: length, fingerprint: 0n, lastInsertUs: undefined };
+      return [streamId, { ...counts, ...rejected }] as const;
+    }),
+  );
 }

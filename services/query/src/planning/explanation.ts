@@ -1,16 +1,15 @@
-/** What EXPLAIN shows: the partitions a statement would read and build, with their bytes and why. Pure. */
+/** What EXPLAIN shows: the partitions a statement would read and build, with their bytes and why. */
 
-import { planInstanceNow } from '@tracelake/lake-reading';
-import type { BuildSegment, PartitionRecord } from '@tracelake/lakehouse';
+import { isInstanceComplete } from '@tracelake/lake-reading';
+import type { BuildSegment, InstancePlan, PartitionSummary, ViewSet } from '@tracelake/lakehouse';
 import type { SqlColumn } from '@tracelake/sql';
-import type { InstanceSnapshot } from '@tracelake/storage';
+import type { LakeInstance } from '@tracelake/storage';
 import { mayHoldRows } from './partition-choice.ts';
 import {
   type CatalogSource,
   type QueryRange,
   readsInstance,
   type SourceSelection,
-  type ViewSource,
 } from './source-selection.ts';
 
 export const EXPLANATION_COLUMNS: readonly SqlColumn[] = [
@@ -36,37 +35,45 @@ export interface ExplanationRow {
   readonly reason: string;
 }
 
-export function explain(
+/** Plans an instance that is not current; undefined when nothing is wanted of it. */
+export type PlanOf = (view: ViewSet, instance: string) => Promise<InstancePlan | undefined>;
+
+export async function* explain(
   selection: SourceSelection,
-  instances: readonly InstanceSnapshot[],
+  instances: readonly LakeInstance[],
   range: QueryRange,
-): ExplanationRow[] {
-  const rows = selection.catalog.map(catalogRow);
-  const told = new Set<InstanceSnapshot>();
+  planOf: PlanOf,
+): AsyncGenerator<ExplanationRow, void, void> {
+  yield* selection.catalog.map(catalogRow);
+  const told = new Set<LakeInstance>();
   for (const source of selection.views) {
     const read = instances.filter((one) => readsInstance(source, one) && !told.has(one));
     for (const one of read.sort((a, b) => (a.instance < b.instance ? -1 : 1))) {
       told.add(one);
-      rows.push(...instanceRows(source, one, range));
+      const plan = isInstanceComplete(source.view, one)
+        ? undefined
+        : await planOf(source.view, one.instance);
+      yield* instanceRows(one, plan, range);
     }
   }
-  return rows;
 }
 
 function instanceRows(
-  { view }: ViewSource,
-  instance: InstanceSnapshot,
+  instance: LakeInstance,
+  plan: InstancePlan | undefined,
   range: QueryRange,
 ): ExplanationRow[] {
-  const plan = planInstanceNow(view, instance, instance);
   if (plan === undefined || plan.decision === 'current') {
-    return instance.partitions.map((partition) => readRow(partition, range, 'current'));
+    return instance.partitions.map(({ partition, blockCount }) =>
+      readRow(partition, blockCount, range, 'current'),
+    );
   }
   const key = { view_set: instance.viewSet, instance: instance.instance };
   const rows = plan.segments.map((segment) =>
     segment.kind === 'keep'
       ? readRow(
           segment.partition,
+          segment.blocks.length,
           range,
           'kept, unless an earlier build changes what it starts from',
         )
@@ -87,7 +94,12 @@ function buildFacts({
   return { ...NOTHING_KNOWN, action: 'build', blocks: blocks.length, bytes, reason };
 }
 
-function readRow(partition: PartitionRecord, range: QueryRange, reason: string): ExplanationRow {
+function readRow(
+  partition: PartitionSummary,
+  blocks: number,
+  range: QueryRange,
+  reason: string,
+): ExplanationRow {
   const isRead = mayHoldRows(partition, range);
   const skipped = partition.objectKey === null ? 'it has no rows' : 'outside the range';
   return {
@@ -95,7 +107,7 @@ function readRow(partition: PartitionRecord, range: QueryRange, reason: string):
     instance: partition.instance,
     action: isRead ? 'read' : 'skip',
     partition_id: partition.partitionId,
-    blocks: partition.blockIds.length,
+    blocks,
     rows: partition.rowCount,
     bytes: partition.sizeBytes,
     reason: isRead ? reason : skipped,

@@ -1,7 +1,8 @@
 /** Which files of an instance a query reads, and what is said of the blocks behind them. Pure. */
 
-import type { PartitionRecord } from '@tracelake/lakehouse';
-import type { InstanceSnapshot } from '@tracelake/storage';
+import { countBlocks } from '@tracelake/lake-reading';
+import type { PartitionSummary } from '@tracelake/lakehouse';
+import type { LakeInstance, PartitionState } from '@tracelake/storage';
 import type { QueryRange } from './source-selection.ts';
 
 export interface ChosenFile {
@@ -11,17 +12,18 @@ export interface ChosenFile {
 
 /** Files that may hold rows of the range, both ends inclusive, in order of key. */
 export function chooseFiles(
-  partitions: readonly PartitionRecord[],
+  partitions: readonly Pick<PartitionState, 'partition'>[],
   range: QueryRange,
 ): ChosenFile[] {
   return partitions
+    .map(({ partition }) => partition)
     .filter((partition) => mayHoldRows(partition, range))
     .flatMap(({ objectKey, sizeBytes }) => (objectKey === null ? [] : [{ objectKey, sizeBytes }]))
     .sort((a, b) => (a.objectKey < b.objectKey ? -1 : 1));
 }
 
 export function mayHoldRows(
-  { objectKey, minEventNs, maxEventNs }: PartitionRecord,
+  { objectKey, minEventNs, maxEventNs }: PartitionSummary,
   { beginNs, endNs }: QueryRange,
 ): boolean {
   if (objectKey === null || minEventNs === null || maxEventNs === null) return false;
@@ -43,33 +45,21 @@ export interface Receipt {
   readonly processWriting: boolean;
 }
 
-const REJECTED_IDS_MAX = 20;
 const WRITING_WITHIN_US = 60_000_000n;
 
 export interface ReceiptInput {
-  readonly instances: readonly InstanceSnapshot[];
+  readonly instances: readonly LakeInstance[];
   readonly viewVersions: readonly string[];
   readonly nowUs: bigint;
 }
 
 export function receiptOf({ instances, viewVersions, nowUs }: ReceiptInput): Receipt {
-  const known = new Set<string>();
-  const covered = new Set<string>();
-  const rejected = new Set<string>();
-  let lastInsertUs: bigint | undefined;
-  for (const { wanted, partitions, rejectedBlockIds } of instances) {
-    for (const { blockId, insertTimeUs } of wanted) {
-      known.add(blockId);
-      if (lastInsertUs === undefined || insertTimeUs > lastInsertUs) lastInsertUs = insertTimeUs;
-    }
-    for (const { blockIds } of partitions) for (const blockId of blockIds) covered.add(blockId);
-    for (const blockId of rejectedBlockIds) rejected.add(blockId);
-  }
+  const { known, read, rejected, rejectedIds, lastInsertUs } = countBlocks(instances);
   return {
-    blocksKnown: known.size,
-    blocksRead: [...covered].filter((blockId) => !rejected.has(blockId)).length,
-    blocksRejected: rejected.size,
-    rejectedIds: [...rejected].sort().slice(0, REJECTED_IDS_MAX),
+    blocksKnown: known,
+    blocksRead: read,
+    blocksRejected: rejected,
+    rejectedIds,
     viewVersions: [...new Set(viewVersions)].sort(),
     processWriting: lastInsertUs !== undefined && nowUs - lastInsertUs < WRITING_WITHIN_US,
   };

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nanoseconds } from '@tracelake/domain';
-import { createViewRegistry, type PartitionRecord } from '@tracelake/lakehouse';
-import type { InstanceSnapshot } from '@tracelake/storage';
+import { createViewRegistry, type PartitionSummary } from '@tracelake/lakehouse';
+import type { LakeInstance, PartitionState } from '@tracelake/storage';
 import { chooseFiles, receiptOf } from './partition-choice.ts';
 import {
   ambiguousIdsOf,
@@ -17,15 +17,10 @@ const PROCESS = '00000000-0000-4000-8000-000000000001';
 const STREAM = '00000000-0000-4000-8000-000000000002';
 const registry = createViewRegistry();
 
-const partition = (changes: Partial<PartitionRecord>): PartitionRecord =>
+const partition = (changes: Partial<PartitionSummary>): PartitionState =>
   ({
-    objectKey: 'a',
-    minEventNs: 100n,
-    maxEventNs: 200n,
-    sizeBytes: 10,
-    blockIds: [],
-    ...changes,
-  }) as unknown as PartitionRecord;
+    partition: { objectKey: 'a', minEventNs: 100n, maxEventNs: 200n, sizeBytes: 10, ...changes },
+  }) as unknown as PartitionState;
 
 const range = (begin?: bigint, end?: bigint) => ({
   beginNs: begin === undefined ? undefined : nanoseconds(begin),
@@ -91,14 +86,14 @@ test('a range bounds the processes of a global view, with room for clocks that d
 });
 
 test('the receipt counts a block once, whichever views have it, and names rejected ones', () => {
-  const instance = (blockIds: string[], rejected: string[], insertTimeUs: bigint) =>
-    ({
-      wanted: [...blockIds, 'not-built-yet'].map((blockId) => ({ blockId, insertTimeUs })),
-      partitions: [partition({ blockIds: blockIds as never })],
-      rejectedBlockIds: new Set(rejected),
-    }) as unknown as InstanceSnapshot;
+  const blocksOf = new Map([
+    ['s1', { known: 3, rejected: 1, rejectedIds: ['b'], lastInsertUs: 5n }],
+    ['s2', { known: 1, rejected: 0, rejectedIds: [], lastInsertUs: 7n }],
+  ]);
+  const instance = (viewSet: string, known: number, covered: number) =>
+    ({ viewSet, streamTag: 'cpu', blocksOf, known, covered }) as unknown as LakeInstance;
   const input = {
-    instances: [instance(['a', 'b'], ['b'], 5n), instance(['b', 'c'], [], 7n)],
+    instances: [instance('thread_spans', 4, 2), instance('async_events', 4, 3)],
     viewVersions: ['v=1:x', 'v=1:x'],
   };
   assert.deepEqual(receiptOf({ ...input, nowUs: 60_000_006n }), {

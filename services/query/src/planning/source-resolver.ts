@@ -8,13 +8,18 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Bus } from '@tracelake/bus';
 import { parseProcessId } from '@tracelake/domain';
-import { catalogFreshness, ensureFreshPartitions, type ObjectCache } from '@tracelake/lake-reading';
+import {
+  catalogFreshness,
+  ensureFreshPartitions,
+  type ObjectCache,
+  planInstanceNow,
+} from '@tracelake/lake-reading';
 import { schemaHashOf, threadDisplayName, type ViewRegistry } from '@tracelake/lakehouse';
 import { ParquetReader } from '@tracelake/parquet';
 import type { LakeCatalog } from '@tracelake/sql';
 import {
   type Database,
-  type InstanceSnapshot,
+  type LakeInstance,
   type LakeSnapshot,
   type ObjectStore,
   PartitionCatalog,
@@ -134,7 +139,10 @@ export class SourceResolver {
     const directory = await this.#makeDirectory(held);
     const converter = held.use(await this.#openConverter(directory));
     const path = join(directory, 'explanation.parquet');
-    const rows = explain(selection, instances, range);
+    const rows = explain(selection, instances, range, async (view, instance) => {
+      const wanted = { view, instance, schemaHash: schemaHashOf(view) };
+      return planInstanceNow(view, await this.#catalog.loadSnapshot(wanted, signal));
+    });
     await writeRows(rows, EXPLANATION_COLUMNS, { path, converter, signal });
     const owned = held.move();
     return {
@@ -169,12 +177,11 @@ export class SourceResolver {
     const freshness = catalogFreshness<LakeSnapshot>({
       bus,
       registry,
-      loadSnapshot: async (now) => {
-        const snapshot = await this.#catalog.loadLakeSnapshot(request, now);
+      loadSnapshot: async (now, since) => {
+        const snapshot = await this.#catalog.loadLakeSnapshot({ ...request, since }, now);
         refuseUnknown(selection, snapshot.instances);
         return snapshot;
       },
-      contextOf: (_snapshot, instance) => instance,
     });
     const { snapshot, builtCount } = await ensureFreshPartitions<LakeSnapshot>(
       {
@@ -228,7 +235,7 @@ interface FreshRequest {
 }
 
 /** An id that nobody knows is a mistake; a process that has sent nothing yet is not. */
-function refuseUnknown({ views }: SourceSelection, instances: readonly InstanceSnapshot[]): void {
+function refuseUnknown({ views }: SourceSelection, instances: readonly LakeInstance[]): void {
   for (const { view, instances: wanted } of views) {
     if (wanted.kind !== 'one') continue;
     const { instance } = wanted;
@@ -242,7 +249,7 @@ function refuseUnknown({ views }: SourceSelection, instances: readonly InstanceS
   }
 }
 
-function receiptFor({ views }: SourceSelection, instances: readonly InstanceSnapshot[]): Receipt {
+function receiptFor({ views }: SourceSelection, instances: readonly LakeInstance[]): Receipt {
   return receiptOf({
     instances,
     viewVersions: views.map(({ view }) => {
@@ -265,7 +272,7 @@ class QueryFiles {
   }
 
   /** A few at a time. */
-  async open(instance: InstanceSnapshot, range: QueryRange): Promise<string[]> {
+  async open(instance: LakeInstance, range: QueryRange): Promise<string[]> {
     const chosen = chooseFiles(instance.partitions, range);
     const paths: string[] = [];
     for (let at = 0; at < chosen.length; at += FETCHES_MAX) {
@@ -287,7 +294,7 @@ const FETCHES_MAX = 8;
 
 async function viewTables(
   source: ViewSource,
-  instances: readonly InstanceSnapshot[],
+  instances: readonly LakeInstance[],
   range: QueryRange,
   files: QueryFiles,
 ): Promise<TableDefinition[]> {
@@ -317,7 +324,7 @@ async function viewTables(
   return [{ table, files: [], columns: [...named, ...columns] }];
 }
 
-function threadNameOf(instance: InstanceSnapshot): string {
+function threadNameOf(instance: LakeInstance): string {
   for (const [streamId, stream] of instance.streams) {
     if (streamId === instance.instance) return threadDisplayName(stream);
   }

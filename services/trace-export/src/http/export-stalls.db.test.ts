@@ -104,6 +104,7 @@ async function openStage(options: StageOptions = {}): Promise<Stage> {
     streams: new Map(),
     calibrationCandidates: [],
     lastBlockEndNs: undefined,
+    moment: { seen: '', takenUs: 0n },
     instances: [],
   };
   registerRoutes(server.app, {

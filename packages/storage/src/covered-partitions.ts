@@ -1,0 +1,172 @@
+/**
+ * The second statement of a look at the lake: every partition of some instances beside the blocks it covers as they
+ * are now. The blocks of one partition at a time come as bytes to be hashed; none is held.
+ */
+import type { BlockId, StreamId } from '@tracelake/domain';
+import { ticks } from '@tracelake/domain';
+import {
+  type CoveredPartition,
+  type InsertRange,
+  isContentCurrent,
+  type SourceContext,
+  type StreamPosition,
+} from '@tracelake/lakehouse';
+import { inLook, type LookMoment, lookOf } from './look-moment.ts';
+import { type InstanceKey, SUMMARY_COLUMNS, type SummaryRow, summaryOf } from './partition-rows.ts';
+import { readByCursor } from './postgres/cursor.ts';
+import type { Queryable } from './postgres/database.ts';
+import { fragment, sql } from './postgres/sql.ts';
+
+/** A partition as readers need it. */
+export interface PartitionState extends CoveredPartition {
+  /** Blocks it was built from, how many are still there, and how many of these were wanted at the first look. */
+  readonly blockCount: number;
+  readonly presentCount: number;
+  readonly targetCount: number;
+}
+
+export interface CoveredInstance extends InstanceKey {
+  readonly context: SourceContext | undefined;
+}
+
+export interface CoveredRequest {
+  readonly instances: readonly CoveredInstance[];
+  readonly since: LookMoment | undefined;
+  /** Streams whose blocks were not wanted then. */
+  readonly laterStreams: readonly StreamId[];
+  /** Gets the lines of every covered block, once for each instance that covers it. */
+  readonly onLines?: ((instance: number, lines: Uint8Array) => void) | undefined;
+}
+
+interface CoveredRow extends SummaryRow {
+  instance_number: bigint;
+  block_count: bigint;
+  present_count: bigint;
+  target_count: bigint;
+  stream_ids: StreamId[] | null;
+  lines: Uint8Array | null;
+  first_insert_us: bigint | null;
+  last_insert_us: bigint | null;
+  first_id: BlockId | null;
+  first_begin: bigint;
+  first_end: bigint;
+  first_offset: bigint;
+  last_id: BlockId | null;
+  last_begin: bigint;
+  last_end: bigint;
+  last_offset: bigint;
+}
+
+/** Bytes of a line: a line feed, `block `, the id, a space, the hash. */
+const LINE_BYTES = 1 + 6 + 36 + 1 + 32;
+const ROW_BYTES = 1500;
+
+/** The partitions of each instance, oldest insert times first, a tail last. One statement. Run it in a transaction. */
+export async function readCoveredPartitions(
+  transaction: Queryable,
+  request: CoveredRequest,
+): Promise<PartitionState[][]> {
+  const { instances, onLines } = request;
+  const states: PartitionState[][] = instances.map(() => []);
+  if (instances.length === 0) return states;
+  const rows = readByCursor<CoveredRow>(
+    transaction,
+    coveredStatement(request),
+    // As text, a byte is two digits.
+    (row) => ROW_BYTES + 2 * LINE_BYTES * Number(row.block_count),
+  );
+  for await (const row of rows) {
+    const index = Number(row.instance_number) - 1;
+    if (row.lines !== null) onLines?.(index, row.lines);
+    const context = instances[index]?.context;
+    if (context !== undefined) states[index]?.push(stateOf(row, context));
+  }
+  for (const ofInstance of states) ofInstance.sort(compareStates);
+  return states;
+}
+
+const EDGE_COLUMNS = fragment(`b.block_id, b.begin_ticks, b.end_ticks, b.object_offset
+  FROM partition_blocks pb JOIN blocks b ON b.block_id = pb.block_id
+  WHERE pb.partition_key = p.partition_key`);
+
+function coveredStatement({ instances, since, laterStreams }: CoveredRequest) {
+  const look = lookOf(since);
+  return sql`
+    SELECT wanted.instance_number, ${SUMMARY_COLUMNS}, covered.*,
+      first.block_id AS first_id, first.begin_ticks AS first_begin, first.end_ticks AS first_end,
+      first.object_offset AS first_offset,
+      last.block_id AS last_id, last.begin_ticks AS last_begin, last.end_ticks AS last_end,
+      last.object_offset AS last_offset
+    FROM unnest(${instances.map((one) => one.viewSet)}::text[],
+        ${instances.map((one) => one.instance)}::text[],
+        ${instances.map((one) => one.schemaHash)}::text[])
+      WITH ORDINALITY AS wanted (view_set, instance, schema_hash, instance_number)
+    JOIN partitions p USING (view_set, instance, schema_hash)
+    CROSS JOIN (
+      SELECT ${look.seen}::pg_snapshot AS seen, from_unix_us(${look.surelyBeforeUs}::bigint) AS surely_before,
+        pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS now_xid) AS look
+    CROSS JOIN LATERAL (
+      SELECT count(*) AS block_count, count(b.block_id) AS present_count,
+        count(b.block_id) FILTER (
+          WHERE ${inLook('b')} AND b.stream_id <> ALL(${laterStreams}::uuid[])) AS target_count,
+        array_agg(DISTINCT b.stream_id) FILTER (WHERE b.block_id IS NOT NULL) AS stream_ids,
+        string_agg(convert_to(E'\\nblock ' || b.block_id || ' ', 'UTF8') || b.content_sha256, ''::bytea
+          ORDER BY b.position) AS lines,
+        unix_us(min(b.insert_time)) AS first_insert_us, unix_us(max(b.insert_time)) AS last_insert_us
+      FROM (
+        SELECT pb.position, own.*, own.xmin AS xmin
+        FROM partition_blocks pb LEFT JOIN blocks own ON own.block_id = pb.block_id
+        WHERE pb.partition_key = p.partition_key) b) covered
+    LEFT JOIN LATERAL (SELECT ${EDGE_COLUMNS} ORDER BY pb.position LIMIT 1) first ON true
+    LEFT JOIN LATERAL (SELECT ${EDGE_COLUMNS} ORDER BY pb.position DESC LIMIT 1) last ON true`;
+}
+
+function stateOf(row: CoveredRow, context: SourceContext): PartitionState {
+  const partition = summaryOf(row);
+  const blockCount = Number(row.block_count);
+  const presentCount = Number(row.present_count);
+  const content = {
+    blockCount,
+    presentCount,
+    streamIds: row.stream_ids ?? [],
+    blockLines: row.lines ?? NO_LINES,
+    insertRange: insertRangeOf(row),
+  };
+  return {
+    partition,
+    isCurrent: isContentCurrent(partition, content, context),
+    first: positionOf(row.first_id, row.first_begin, row.first_end, row.first_offset),
+    last: positionOf(row.last_id, row.last_begin, row.last_end, row.last_offset),
+    blockCount,
+    presentCount,
+    targetCount: Number(row.target_count),
+  };
+}
+
+const NO_LINES = new Uint8Array(0);
+
+function insertRangeOf({ first_insert_us, last_insert_us }: CoveredRow): InsertRange | undefined {
+  if (first_insert_us === null || last_insert_us === null) return undefined;
+  return { beginInsertUs: first_insert_us, endInsertUs: last_insert_us };
+}
+
+function positionOf(
+  blockId: BlockId | null,
+  beginTicks: bigint,
+  endTicks: bigint,
+  objectOffset: bigint,
+): StreamPosition | undefined {
+  if (blockId === null) return undefined;
+  return { blockId, beginTicks: ticks(beginTicks), endTicks: ticks(endTicks), objectOffset };
+}
+
+function compareStates({ partition: a }: PartitionState, { partition: b }: PartitionState): number {
+  const keys = [
+    [a.kind === 'tail', b.kind === 'tail'],
+    [a.beginInsertUs, b.beginInsertUs],
+    [a.endInsertUs, b.endInsertUs],
+    [a.partitionId, b.partitionId],
+  ] as const;
+  for (const [left, right] of keys) if (left !== right) return left < right ? -1 : 1;
+  return 0;
+}
