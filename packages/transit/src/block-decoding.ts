@@ -2,8 +2,9 @@
 import { endianness } from 'node:os';
 import { assert, type BlockPayload, type UserDefinedType } from '@tracelake/domain';
 import { Dependencies } from './dependencies.ts';
-import { type DecompressionLimits, decodeLz4Frame } from './lz4-frame.ts';
+import { type DecompressionLimits, decodeLz4FrameInto } from './lz4-frame.ts';
 import {
+  type BufferName,
   countRecords,
   failType,
   type RecordCounts,
@@ -11,6 +12,7 @@ import {
   transitBuffer,
 } from './record-framing.ts';
 import { bufferLayoutOf, type MemberLayout, type TypeLayout } from './record-layout.ts';
+import { ScratchBytes } from './scratch-bytes.ts';
 
 /** A native block to decode. Layouts are compiled once per metadata array, so pass the same arrays again. */
 export interface BlockDecodeInput {
@@ -34,18 +36,38 @@ export interface OpenBlock {
 /** Any text in a buffer of this size fits the longest string there can be. */
 const TEXT_BYTES_MAX = 2 ** 29 - 32;
 
+interface BlockScratch {
+  readonly dependencies: ScratchBytes;
+  readonly objects: ScratchBytes;
+}
+
+const sharedScratch: BlockScratch = {
+  dependencies: new ScratchBytes(),
+  objects: new ScratchBytes(),
+};
+
+/**
+ * Opens a block for a decoder that is done with it before anything else is decoded on this thread: its buffers are
+ * those of the block before.
+ */
+export function openBlockBriefly(input: BlockDecodeInput): OpenBlock {
+  return openBlock(input, sharedScratch);
+}
+
 /** Decompresses both buffers, indexes the dependencies and proves the framing of the objects. */
-export function openBlock(input: BlockDecodeInput): OpenBlock {
+export function openBlock(input: BlockDecodeInput, scratch?: BlockScratch): OpenBlock {
   const { payload } = input;
   const bytesMax = Math.min(input.limits.decompressedBytesMax, TEXT_BYTES_MAX);
   const dependenciesLayout = bufferLayoutOf(input.dependenciesMetadata);
   const objectsLayout = bufferLayoutOf(input.objectsMetadata);
-  const dependenciesBytes = decodeLz4Frame(payload.dependencies, bytesMax, 'payload.dependencies');
-  const objectsBytes = decodeLz4Frame(
-    payload.objects,
-    bytesMax - dependenciesBytes.length,
-    'payload.objects',
-  );
+  const decompress = (name: BufferName, outputBytesMax: number): Uint8Array =>
+    decodeLz4FrameInto(payload[name], {
+      outputBytesMax,
+      field: `payload.${name}`,
+      ...(scratch && { scratch: scratch[name] }),
+    });
+  const dependenciesBytes = decompress('dependencies', bytesMax);
+  const objectsBytes = decompress('objects', bytesMax - dependenciesBytes.length);
   const objects = transitBuffer('objects', objectsBytes, objectsLayout);
   return {
     dependencies: new Dependencies(

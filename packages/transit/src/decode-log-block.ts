@@ -4,7 +4,7 @@ import {
   countPlanned,
   EventIdColumn,
   type OpenBlock,
-  openBlock,
+  openBlockBriefly,
   planOccurringTypes,
 } from './block-decoding.ts';
 import { DependencyTextCodes } from './dependency-text-codes.ts';
@@ -58,7 +58,7 @@ const LEVEL_BY_WORD: ReadonlyMap<string, number> = new Map([
  * `transit.bad-record`, `transit.too-large`.
  */
 export function decodeLogBlock(input: BlockDecodeInput): LogBlockColumns {
-  const block = openBlock(input);
+  const block = openBlockBriefly(input);
   const plans = planOccurringTypes(block, (type) => planLogEvent(block.objects, type));
   const decoder = new LogDecoder(block, input, countPlanned(block, plans));
   const { bytes, view, layout } = block.objects;

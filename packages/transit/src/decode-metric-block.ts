@@ -5,7 +5,7 @@ import {
   EventIdColumn,
   MemberFinder,
   type OpenBlock,
-  openBlock,
+  openBlockBriefly,
   planOccurringTypes,
 } from './block-decoding.ts';
 import { DependencyTextCodes } from './dependency-text-codes.ts';
@@ -46,12 +46,6 @@ interface MetricEventPlan {
   readonly otherReferenceOffsets: readonly number[];
 }
 
-interface MetricDescription {
-  readonly target: number;
-  readonly name: number;
-  readonly unit: number;
-}
-
 const INTEGER_TYPES: ReadonlyMap<string, boolean> = new Map([
   ['IntegerMetricEvent', true],
   ['FloatMetricEvent', false],
@@ -67,7 +61,7 @@ const INTEGER_TYPES: ReadonlyMap<string, boolean> = new Map([
  * Source: rust/analytics/src/measure.rs of the reference.
  */
 export function decodeMetricBlock(input: MetricBlockDecodeInput): MetricBlockColumns {
-  const block = openBlock(input);
+  const block = openBlockBriefly(input);
   const plans = planOccurringTypes(block, (type) => planMetricEvent(block.objects, type));
   const decoder = new MetricDecoder(block, input, countPlanned(block, plans));
   const { bytes, view, layout } = block.objects;
@@ -107,7 +101,10 @@ class MetricDecoder {
   readonly #texts = new TextDictionary();
   readonly #textCodes: DependencyTextCodes;
   readonly #propertySets: PropertySets;
-  readonly #descriptions: (MetricDescription | undefined)[] = [];
+  /** By dependency, once it was met as a description: its target plus one, its name and its unit. */
+  readonly #targetsPlusOne: Uint32Array;
+  readonly #names: Uint32Array;
+  readonly #units: Uint32Array;
   readonly #ticksUnit = this.#texts.codeOf('ticks');
   readonly #secondsUnit = this.#texts.codeOf('seconds');
   readonly #eventIds: EventIdColumn;
@@ -128,6 +125,10 @@ class MetricDecoder {
       this.#texts,
       input.limits.decompressedBytesMax,
     );
+    const { count: dependencyCount } = block.dependencies;
+    this.#targetsPlusOne = new Uint32Array(dependencyCount);
+    this.#names = new Uint32Array(dependencyCount);
+    this.#units = new Uint32Array(dependencyCount);
     this.#eventIds = new EventIdColumn(count, input.objectOffset);
     this.#ticks = new BigInt64Array(count);
     this.#target = new Uint32Array(count);
@@ -143,14 +144,14 @@ class MetricDecoder {
     this.#row += 1;
     this.#eventIds.set(row, record);
     this.#ticks[row] = objects.view.getBigInt64(start + plan.timeOffset, true);
-    const description = this.#descriptionOf(
-      dependencies.resolve(objects, start + plan.descriptionOffset),
-    );
-    this.#target[row] = description.target;
-    this.#name[row] = description.name;
-    this.#unit[row] = description.unit;
+    const description = dependencies.resolve(objects, start + plan.descriptionOffset);
+    this.#target[row] = this.#targetOf(description);
+    this.#name[row] = this.#names[description] ?? 0;
+    this.#unit[row] = this.#units[description] ?? 0;
     if (plan.propertiesOffset >= 0) this.#decodeProperties(row, start + plan.propertiesOffset);
-    for (const offset of plan.otherReferenceOffsets) dependencies.resolve(objects, start + offset);
+    const others = plan.otherReferenceOffsets;
+    for (let index = 0; index < others.length; index += 1)
+      dependencies.resolve(objects, start + (others[index] ?? 0));
     const valueOffset = start + plan.valueOffset;
     if (!plan.isInteger) this.#value[row] = objects.view.getFloat64(valueOffset, true);
     else this.#decodeInteger(row, valueOffset);
@@ -171,15 +172,18 @@ class MetricDecoder {
     };
   }
 
-  #descriptionOf(dependency: number): MetricDescription {
-    const known = this.#descriptions[dependency];
-    if (known !== undefined) return known;
+  /** Reads all three texts of a description when it is first met. */
+  #targetOf(description: number): number {
+    const known = this.#targetsPlusOne[description] ?? 0;
+    if (known !== 0) return known - 1;
     const { dependencies } = this.#block;
     const codeOf = (member: string): number =>
-      this.#textCodes.codeOf(dependencies.memberDependency(dependency, member));
-    const description = { target: codeOf('target'), name: codeOf('name'), unit: codeOf('unit') };
-    this.#descriptions[dependency] = description;
-    return description;
+      this.#textCodes.codeOf(dependencies.memberDependency(description, member));
+    const target = codeOf('target');
+    this.#names[description] = codeOf('name');
+    this.#units[description] = codeOf('unit');
+    this.#targetsPlusOne[description] = target + 1;
+    return target;
   }
 
   #decodeProperties(row: number, offset: number): void {

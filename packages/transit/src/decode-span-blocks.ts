@@ -8,7 +8,7 @@ import {
   countPlanned,
   EventIdColumn,
   type OpenBlock,
-  openBlock,
+  openBlockBriefly,
   planOccurringTypes,
 } from './block-decoding.ts';
 import { RecentIds } from './recent-ids.ts';
@@ -67,7 +67,7 @@ export function decodeThreadSpanBlock(
   input: BlockDecodeInput,
   { isGeneral = false }: SpanDecodeOptions = {},
 ): ThreadSpanBlockColumns {
-  const block = openBlock(input);
+  const block = openBlockBriefly(input);
   const plans = planOccurringTypes(block, (type) => planThreadSpanEvent(block.objects, type));
   const columns = new SpanColumns(block, input, countPlanned(block, plans));
   const tables = isGeneral ? undefined : spanEventTablesOf(plans);
@@ -85,7 +85,7 @@ export function decodeAsyncSpanBlock(
   input: BlockDecodeInput,
   { isGeneral = false }: SpanDecodeOptions = {},
 ): AsyncSpanBlockColumns {
-  const block = openBlock(input);
+  const block = openBlockBriefly(input);
   const plans = planOccurringTypes(block, (type) => planAsyncSpanEvent(block.objects, type));
   const count = countPlanned(block, plans);
   const columns = new SpanColumns(block, input, count);

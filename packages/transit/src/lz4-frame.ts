@@ -10,6 +10,7 @@
  */
 import type { BlockPayload } from '@tracelake/domain';
 import { decodeLz4Block, OUTPUT_SLACK_BYTES, type ViewedBytes } from './lz4-block.ts';
+import type { ScratchBytes } from './scratch-bytes.ts';
 import { TransitDecodeError, type TransitErrorCode } from './transit-decode-error.ts';
 import { xxh32 } from './xxh32.ts';
 
@@ -51,9 +52,26 @@ interface WalkedFrame extends ViewedBytes {
  * when the block headers allow more than `outputBytesMax`, before anything is allocated.
  */
 export function decodeLz4Frame(bytes: Uint8Array, outputBytesMax: number, field = ''): Uint8Array {
+  return decodeLz4FrameInto(bytes, { outputBytesMax, field });
+}
+
+export interface Lz4FrameDestination {
+  readonly outputBytesMax: number;
+  /** Named in errors. */
+  readonly field: string;
+  /** Where the result lies until the next call with the same; without it in memory of its own. */
+  readonly scratch?: ScratchBytes;
+}
+
+/** `decodeLz4Frame` into memory that is used again. */
+export function decodeLz4FrameInto(
+  bytes: Uint8Array,
+  { outputBytesMax, field, scratch }: Lz4FrameDestination,
+): Uint8Array {
   const frame = walkFrame(bytes, field);
   if (frame.outputBytesMax > outputBytesMax) failTooLarge(field, outputBytesMax);
-  return decompress(frame);
+  const outputBytes = frame.outputBytesMax + OUTPUT_SLACK_BYTES;
+  return decompress(frame, scratch?.take(outputBytes) ?? new Uint8Array(outputBytes));
 }
 
 /** Throws `transit.too-large` when the frames of a payload could grow past the limit. Other formats pass. */
@@ -128,9 +146,9 @@ function readHeader(bytes: Uint8Array, view: DataView, field: string): FrameHead
   };
 }
 
-function decompress(frame: WalkedFrame): Uint8Array {
+function decompress(frame: WalkedFrame, outputBytes: Uint8Array): Uint8Array {
   const { bytes, view, field, header, outputBytesMax } = frame;
-  const output = viewed(new Uint8Array(outputBytesMax + OUTPUT_SLACK_BYTES));
+  const output = viewed(outputBytes);
   let length = 0;
   let position = header.byteCount;
   for (;;) {
