@@ -10,7 +10,8 @@ partitions already are those wanted, else how many were built, of how many block
 The instance of thread_spans is a stream id; of log_entries, measures and async_events
 a process id.
 
-  --workers N        worker threads that decode blocks (default: the service's)
+  --workers N        blocks of this build decoded at once, as far as the service's CPU tokens
+                     go (TRACELAKE_CPU_TOKENS; default: the service's)
   --channel-depth N  blocks waiting between two stages (default: the service's, 4)
 ${connectionHelp}
 

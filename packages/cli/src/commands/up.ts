@@ -15,7 +15,8 @@ Starting again on the same data directory finds the data.
 
   --data-dir DIR     everything it keeps (TRACELAKE_DATA_DIR; default .tracelake in the clone)
   --no-demo          leave an empty lake empty (TRACELAKE_DEMO=false); else it is given a sample
-  --workers N        worker threads of the materializer
+  --workers N        worker threads of the materializer, and CPU tokens for them unless
+                     TRACELAKE_CPU_TOKENS says otherwise (default: all cores but one)
   --channel-depth N  blocks waiting between two of its stages (TRACELAKE_CHANNEL_DEPTH, 4)
 
   TRACELAKE_DATABASE_URL      a Postgres of yours     postgres://user:password@host/database

@@ -85,7 +85,11 @@ export function serviceEnvironment(
   if (settings.channelDepth !== undefined) {
     env.TRACELAKE_CHANNEL_DEPTH = String(settings.channelDepth);
   }
-  if (settings.workers !== undefined) env.TRACELAKE_WORKERS = String(settings.workers);
+  if (settings.workers !== undefined) {
+    env.TRACELAKE_WORKERS = String(settings.workers);
+    // A worker decodes only while it holds a CPU token: fewer tokens than workers would leave some of them idle.
+    env.TRACELAKE_CPU_TOKENS = nonEmpty(environment.TRACELAKE_CPU_TOKENS) ?? env.TRACELAKE_WORKERS;
+  }
   return env;
 }
 
