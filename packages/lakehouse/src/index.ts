@@ -45,6 +45,7 @@ export {
   type SourceContext,
   schemaHashOf,
   sourceHashOf,
+  sourceHashOfContent,
 } from './source-hash.ts';
 export { compareSpanScopes } from './span-scope-order.ts';
 export {

@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nanoseconds } from '@tracelake/domain';
-import { ASYNC_VIEW, makeBlock, storeProcess } from '../test/catalog-fixture.ts';
+import {
+  ASYNC_VIEW,
+  makeBlock,
+  makeRun,
+  makeStream,
+  storeProcess,
+} from '../test/catalog-fixture.ts';
 import { openTestDatabase } from '../test/storage-fixture.ts';
 import { BlockRepository } from './block-repository.ts';
 import { type CatalogTable, readCatalogLines } from './catalog-lines.ts';
 import { PartitionCatalog } from './partition-catalog.ts';
+import { StreamRepository } from './stream-repository.ts';
 
 const SCHEMA_HASH = 'aa';
 
@@ -82,4 +89,63 @@ test('tables come as lines of JSON, every row once over many pages', async () =>
   assert.equal(row?.process_id, process.processId);
   assert.deepEqual(JSON.parse(String(row?.properties)), process.properties);
   assert.match(String(rows.get('streams')?.[0]?.objects_metadata), /^\\x/);
+});
+
+test('the target of a later look is what was committed at the first, whatever the insert times say', async () => {
+  await using fixture = await openTestDatabase();
+  const { db } = fixture;
+  const catalog = new PartitionCatalog(db);
+  const { process, stream, blocks } = await storeProcess(db, { blockCount: 2 });
+  const ids = { processId: process.processId, streamId: stream.streamId };
+  const pendingStream = makeStream({ processId: process.processId });
+  const pending = makeBlock({ ...ids, streamId: pendingStream.streamId });
+  await new BlockRepository(db).insertMany([pending]);
+  const request = {
+    instances: [{ view: ASYNC_VIEW, schemaHash: SCHEMA_HASH, instance: process.processId }],
+    globals: [],
+    processes: [],
+  };
+  const inserted = Promise.withResolvers<void>();
+  const looked = Promise.withResolvers<void>();
+  const slowInsert = db.transaction(async (transaction) => {
+    await new BlockRepository(transaction).insertMany([makeBlock(ids)]);
+    inserted.resolve();
+    await looked.promise;
+  });
+  await inserted.promise;
+  const { moment, instances } = await catalog.loadLakeSnapshot(request);
+  assert.deepEqual([instances[0]?.known, instances[0]?.target], [2, 2]);
+  looked.resolve();
+  // Its insert time is before the first look, its commit after it.
+  await slowInsert;
+  await new BlockRepository(db).insertMany([makeBlock(ids)]);
+  // Makes a block wanted that was there at the first look.
+  await new StreamRepository(db).insertIfAbsent(pendingStream);
+  const run = makeRun([...blocks, pending]);
+  const key = { viewSet: ASYNC_VIEW.name, instance: process.processId, schemaHash: SCHEMA_HASH };
+  await catalog.commit({ ...key, replaces: [], insert: [run] });
+  const later = await catalog.loadLakeSnapshot({ ...request, since: moment });
+  const [one] = later.instances;
+  assert.deepEqual([one?.known, one?.covered], [5, 3]);
+  assert.deepEqual([one?.target, one?.targetCovered], [2, 2]);
+  const again = await catalog.loadLakeSnapshot({ ...request, since: later.moment });
+  assert.deepEqual([again.instances[0]?.target, again.instances[0]?.targetCovered], [5, 3]);
+});
+
+test('rejected blocks are counted by stream, and the first of them named', async () => {
+  await using fixture = await openTestDatabase();
+  const catalog = new PartitionCatalog(fixture.db);
+  const { process, stream, blocks } = await storeProcess(fixture.db, { blockCount: 30 });
+  for (const { blockId } of blocks.slice(0, 25)) {
+    await catalog.rejectBlock({ viewSet: ASYNC_VIEW.name, blockId, reason: 'torn' });
+    await catalog.rejectBlock({ viewSet: 'another view', blockId, reason: 'torn' });
+  }
+  const snapshot = await catalog.loadProcessSnapshot({
+    processId: process.processId,
+    views: [{ view: ASYNC_VIEW, schemaHash: SCHEMA_HASH }],
+  });
+  const counted = snapshot.instances[0]?.blocksOf.get(stream.streamId);
+  assert.equal(counted?.rejected, 25);
+  const sorted = blocks.slice(0, 25).map(({ blockId }) => blockId as string);
+  assert.deepEqual(counted?.rejectedIds, sorted.sort().slice(0, 20));
 });

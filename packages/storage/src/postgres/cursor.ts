@@ -3,7 +3,7 @@ import { fragment, type SqlStatement, sql } from './sql.ts';
 
 /** Rows are asked for so that a batch has about this many bytes. */
 const BATCH_BYTES = 1_000_000;
-const FIRST_BATCH_ROWS = 16;
+const FIRST_BATCH_ROWS = 4;
 const BATCH_ROWS_MAX = 1000;
 
 /**
