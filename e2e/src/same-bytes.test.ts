@@ -4,8 +4,9 @@
  */
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { decodeTrace, loadFixture } from '@tracelake/test-kit';
+import { decodeTrace, inflateTrace, loadFixture } from '@tracelake/test-kit';
 import pg from 'pg';
 import { exportTrace, replay } from './harness/client.ts';
 import { findSliceDifferences } from './harness/expected-slices.ts';
@@ -40,6 +41,10 @@ test('100 exports of one process, cold, warm and with two materializers racing, 
     for (let warm = 0; warm < 5; warm++) await exportSome();
   }
   assert.equal(exports, 100);
+  const query = 'compress=deflate';
+  const compressed = await exportTrace(stack.traceExport.url, fixture.processId, query);
+  assert.ok(decodeTrace(compressed.bytes).compressedPacketCount > 0);
+  sums.add(createHash('sha256').update(inflateTrace(compressed.bytes)).digest('hex'));
   assert.equal(sums.size, 1);
 });
 

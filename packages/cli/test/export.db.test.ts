@@ -96,6 +96,19 @@ test('the request carries the range, the kind and the key', async () => {
   assert.equal(seen, `/v1/processes/${processId}/trace?${query}&${end} Bearer k1`);
 });
 
+test('a compressed trace is asked for by name, and no other kind of it', async () => {
+  let seen = '';
+  await using server = await startTraceServer((request, response) => {
+    seen = request.url ?? '';
+    response.end(trace);
+  });
+  await startExport(server.url, '--compress', 'deflate').ended;
+  assert.equal(seen, `/v1/processes/${processId}/trace?spans=both&compress=deflate`);
+  const refused = await startExport(server.url, '--compress', 'gzip').ended;
+  assert.equal(refused.status, 2);
+  assert.match(refused.stderr, /--compress .*deflate.*none/);
+});
+
 test('a refusal is told in its own words and leaves no file', async () => {
   await using server = await startTraceServer((_request, response) => {
     response.writeHead(404, { 'content-type': 'application/problem+json' });

@@ -23,6 +23,8 @@ export const tracePacket = {
   internedData: (12 << 3) | 2,
   /** 13, uint32, bits of SequenceFlags */
   sequenceFlags: (13 << 3) | 0,
+  /** 50, bytes: a zlib stream of a Trace message whose packets stand for this one */
+  compressedPackets: (50 << 3) | 2,
   /** 60, TrackDescriptor */
   trackDescriptor: (60 << 3) | 2,
   /** 87, bool */

@@ -46,5 +46,6 @@ export {
   type DecodedTrace,
   type DecodedTrack,
   decodeTrace,
+  inflateTrace,
   TraceDecoder,
 } from './trace-decoder.ts';

@@ -4,9 +4,11 @@
  * track or an interned number used before its declaration, wrong sequence flags, ids that clash.
  */
 
+import { inflateSync } from 'node:zlib';
 import { type ProtobufField, readFields, readVarint } from './protobuf-reader.ts';
 
 const INT32_MAX = 0x7fff_ffffn;
+const GROUP_BYTES_MAX = 512 * 1024;
 const CLEARED = 1;
 const NEEDS_STATE = 2;
 
@@ -41,11 +43,20 @@ export interface DecodedTrace {
   readonly slices: readonly DecodedSlice[];
   readonly instants: readonly DecodedSlice[];
   readonly sliceCount: number;
+  /** Those inside of compressed packets, and those that are not compressed. */
   readonly packetCount: number;
+  readonly compressedPacketCount: number;
   /** How often incremental state was cleared, the first packet included. */
   readonly restartCount: number;
   /** Empty for a trace that opens without complaint. */
   readonly problems: readonly string[];
+}
+
+/** What zlib's functions give with the option `info`. */
+interface InflatedStream {
+  readonly buffer: Buffer;
+  /** Bytes of input that were used. */
+  readonly engine: { readonly bytesWritten: number };
 }
 
 interface OpenSlice {
@@ -65,6 +76,19 @@ export function decodeTrace(bytes: Uint8Array): DecodedTrace {
   return decoder.finish();
 }
 
+/** The same trace with the packets of its compressed groups in their place. */
+export function inflateTrace(bytes: Uint8Array): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const length = readVarint(bytes, at + 1);
+    const end = length.next + Number(length.value);
+    const compressed = fieldsOf(bytes.subarray(length.next, end)).get(50)?.bytes;
+    parts.push(compressed === undefined ? bytes.subarray(at, end) : inflateSync(compressed));
+    at = end;
+  }
+  return Buffer.concat(parts);
+}
+
 /** Takes a trace in pieces of any size; with `keepSlices: false` it only counts and checks. */
 export class TraceDecoder {
   readonly #keepSlices: boolean;
@@ -79,6 +103,7 @@ export class TraceDecoder {
   readonly #threadIds = new Set<string>();
   #sliceCount = 0;
   #packetCount = 0;
+  #compressedPacketCount = 0;
   #restartCount = 0;
 
   constructor(options: { readonly keepSlices?: boolean } = {}) {
@@ -115,6 +140,7 @@ export class TraceDecoder {
       instants: this.#instants,
       sliceCount: this.#sliceCount,
       packetCount: this.#packetCount,
+      compressedPacketCount: this.#compressedPacketCount,
       restartCount: this.#restartCount,
       problems: this.#problems,
     };
@@ -123,6 +149,12 @@ export class TraceDecoder {
   #packet(packet: Uint8Array): void {
     const byNumber = new Map<number, ProtobufField>();
     for (const field of readFields(packet)) byNumber.set(field.number, field);
+    const compressed = byNumber.get(50)?.bytes;
+    if (compressed !== undefined) {
+      if (byNumber.size > 1) this.#problem('a compressed packet has other fields');
+      this.#compressedPackets(compressed);
+      return;
+    }
     const index = this.#packetCount++;
     const flags = Number(byNumber.get(13)?.value ?? 0n);
     if ((byNumber.get(10)?.value ?? 0n) === 0n) this.#problem(`packet ${index} has no sequence id`);
@@ -140,6 +172,24 @@ export class TraceDecoder {
     if (timestamp === undefined) this.#problem(`packet ${index} is an event without a time`);
     if ((flags & NEEDS_STATE) === 0) this.#problem(`packet ${index} does not say it needs state`);
     this.#trackEvent(event, timestamp ?? 0n, index);
+  }
+
+  /** A zlib stream, without anything after it, of packets that stand here. */
+  #compressedPackets(stream: Uint8Array): void {
+    this.#compressedPacketCount += 1;
+    const { buffer, engine } = inflateSync(stream, { info: true }) as unknown as InflatedStream;
+    if (engine.bytesWritten !== stream.length) this.#problem('bytes after a compressed stream');
+    let packetCount = 0;
+    for (const { number, bytes } of readFields(buffer)) {
+      packetCount += 1;
+      if (number !== 1 || bytes === undefined) this.#problem(`field ${number} among packets`);
+      else if (fieldsOf(bytes).has(50)) this.#problem('a compressed packet in another');
+      else this.#packet(bytes);
+    }
+    if (packetCount === 0) this.#problem('a compressed packet without packets');
+    if (packetCount > 1 && buffer.length > GROUP_BYTES_MAX) {
+      this.#problem(`a group of ${buffer.length} bytes`);
+    }
   }
 
   #clearState(): void {

@@ -80,6 +80,7 @@ async function measure({ files, tempDir, plan, restMs }: Reading): Promise<Figur
     objects: files.objects,
     tempDir,
     hash: xxHash64OfText,
+    compress: 'none',
     limits: {
       chunkBytes: 8192,
       channelChunks: 16,
@@ -136,7 +137,7 @@ function print(what: string, figures: Figures): void {
 const spanCount = Number(process.argv.slice(2).find((text) => /^\d+$/.test(text)) ?? 1_000_000);
 const dir = await mkdtemp(join(tmpdir(), 'tracelake-bench-'));
 try {
-  await using files = await SpanFiles.open(dir);
+  const files = new SpanFiles(dir);
   const thread = await writeThread(files, spanCount);
   const asyncFiles = await writeAsync(files, spanCount / 4);
   const reading = { files, tempDir: dir, restMs: 0 };

@@ -13,6 +13,7 @@ test('an export without parameters is of all spans and all time, as plain bytes'
     spans: 'both',
     beginNs: undefined,
     endNs: undefined,
+    compress: 'none',
     format: 'perfetto',
   });
 });
@@ -38,11 +39,19 @@ test('each bad parameter is refused by name', () => {
     ['begin', () => parse({ begin: 'yesterday' })],
     ['end', () => parse({ end: '2026-11-21T05:00:00 01:00' })],
     ['end', () => parse({ begin: '2026-11-21T04:00:01Z', end: '2026-11-21T04:00:00Z' })],
+    ['compress', () => parse({ compress: 'gzip' })],
+    ['compress', () => parse({ compress: '' })],
     ['color', () => parse({ color: 'red' })],
   ];
   for (const [parameter, attempt] of cases) {
     assert.throws(attempt, { code: 'trace-export.bad-parameter', details: { parameter } });
   }
+});
+
+test('a trace can be asked for compressed, and a value that is none is answered with those there are', () => {
+  assert.equal(parse({ compress: 'deflate' }).compress, 'deflate');
+  assert.equal(parse({ compress: 'none' }).compress, 'none');
+  assert.throws(() => parse({ compress: 'zstd' }), { message: 'compress must be deflate, none' });
 });
 
 test('record batches are sent to those who ask for them', () => {

@@ -13,6 +13,8 @@ import { ExportError } from './export-error.ts';
 
 export type SpanChoice = 'both' | 'thread' | 'async';
 
+export type TraceCompression = 'deflate' | 'none';
+
 export type ExportFormat = 'perfetto' | 'arrow';
 
 export interface ExportRequest {
@@ -22,6 +24,8 @@ export interface ExportRequest {
   readonly beginNs: Nanoseconds | undefined;
   /** Undefined: to the last span. */
   readonly endNs: Nanoseconds | undefined;
+  /** Whether packets leave in compressed groups; a trace's content is the same either way. */
+  readonly compress: TraceCompression;
   readonly format: ExportFormat;
 }
 
@@ -29,7 +33,8 @@ export const ARROW_STREAM_TYPE = 'application/vnd.apache.arrow.stream';
 export const OCTET_STREAM_TYPE = 'application/octet-stream';
 
 const SPAN_CHOICES: readonly SpanChoice[] = ['both', 'thread', 'async'];
-const PARAMETERS = ['spans', 'begin', 'end'];
+const COMPRESSIONS: readonly TraceCompression[] = ['deflate', 'none'];
+const PARAMETERS = ['spans', 'begin', 'end', 'compress'];
 
 /** Times before and after all that a span can have. */
 const FIRST_NS = nanoseconds(-(2n ** 63n) + 2n);
@@ -54,9 +59,10 @@ export function parseExportRequest(raw: RawExportRequest): ExportRequest {
   }
   return {
     processId: parseProcessIdParameter(raw.processId),
-    spans: parseSpans(raw.query.spans),
+    spans: parseChoice('spans', raw.query.spans, SPAN_CHOICES, 'both'),
     beginNs,
     endNs,
+    compress: parseChoice('compress', raw.query.compress, COMPRESSIONS, 'none'),
     format: prefersArrow(raw.accept) ? 'arrow' : 'perfetto',
   };
 }
@@ -73,10 +79,15 @@ export function rangeOf(request: Pick<ExportRequest, 'beginNs' | 'endNs'>): Time
   return { beginNs: request.beginNs ?? FIRST_NS, endNs: request.endNs ?? LAST_NS };
 }
 
-function parseSpans(value: unknown): SpanChoice {
-  if (value === undefined) return 'both';
-  const choice = SPAN_CHOICES.find((candidate) => candidate === value);
-  if (choice === undefined) throw badParameter('spans', `must be ${SPAN_CHOICES.join(', ')}`);
+function parseChoice<Choice extends string>(
+  name: string,
+  value: unknown,
+  choices: readonly Choice[],
+  fallback: Choice,
+): Choice {
+  if (value === undefined) return fallback;
+  const choice = choices.find((candidate) => candidate === value);
+  if (choice === undefined) throw badParameter(name, `must be ${choices.join(', ')}`);
   return choice;
 }
 

@@ -17,6 +17,7 @@ import {
   type DecodedTrace,
   decodeTrace,
   fixtureCases,
+  inflateTrace,
   loadFixture,
   type NativeFixture,
   RecordingBuilder,
@@ -145,6 +146,9 @@ for (const name of fixtureCases()) {
     assertSlices(fixture, actualSlices(trace), [...threads, ...asyncs]);
     assert.equal(headers.get('tracelake-blocks-rejected'), '0');
     assert.equal(headers.get('tracelake-blocks-read'), headers.get('tracelake-blocks-known'));
+    const compressed = (await exportTrace(fixture.processId, '?compress=deflate')).bytes;
+    assert.deepEqual({ ...decodeTrace(compressed), compressedPacketCount: 0 }, trace);
+    assert.equal(sha256(inflateTrace(compressed)), sha256(bytes));
     const threadsOnly = decodeTrace((await exportTrace(fixture.processId, '?spans=thread')).bytes);
     assertSlices(fixture, actualSlices(threadsOnly), threads);
     const asyncOnly = decodeTrace((await exportTrace(fixture.processId, '?spans=async')).bytes);
@@ -194,7 +198,7 @@ test('an unknown process, a bad parameter and a process without blocks are told 
   assert.equal(unknown.status, 404);
   assert.equal(unknown.headers.get('content-type'), 'application/problem+json');
   const { processId } = loadFixture('small');
-  for (const query of ['?spans=all', '?begin=now', '?color=red']) {
+  for (const query of ['?spans=all', '?begin=now', '?color=red', '?compress=gzip']) {
     assert.equal((await trace(processId, query)).status, 400, query);
   }
   assert.equal((await trace('..%2Fetc')).status, 400);

@@ -112,12 +112,13 @@ function exportPorts(parts: PortParts): ExportPorts {
       const timeoutMs = config.materializeTimeoutS * 1000;
       return ensureFreshPartitions(freshness, { timeoutMs, signal });
     },
-    startTrace: (plan, signal) =>
+    startTrace: (plan, compress, signal) =>
       startTrace({
         plan,
         objects,
         tempDir,
         hash: xxHash64OfText,
+        compress,
         limits,
         signal,
       }),

@@ -5,7 +5,7 @@ import type { ChannelStats } from '@tracelake/channels';
 import type { ProcessId } from '@tracelake/domain';
 import type { Counter, Gauge, Histogram, Logger, Metrics } from '@tracelake/service-kit';
 import type { SentBody } from './chunked-response.ts';
-import type { ExportFormat, SpanChoice } from './export-request.ts';
+import type { ExportFormat, SpanChoice, TraceCompression } from './export-request.ts';
 import type { GeneratedTrace } from './trace-generation.ts';
 
 /** `aborted`: it failed after the first byte, and the connection was destroyed. */
@@ -14,6 +14,7 @@ export type ExportOutcome = 'completed' | 'refused' | 'client-gone' | 'client-st
 export interface ExportFacts {
   readonly processId: ProcessId;
   readonly spans: SpanChoice;
+  readonly compress: TraceCompression;
   readonly format: ExportFormat;
 }
 

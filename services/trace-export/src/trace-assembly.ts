@@ -9,6 +9,7 @@
 import type { SpanBatch, SpanSlice } from '@tracelake/parquet';
 import {
   assignThreadIds,
+  type PacketSink,
   pidOf,
   shortProgramName,
   type TextHash,
@@ -25,15 +26,10 @@ import type { ThreadPlan, TracePlan } from './trace-plan.ts';
 /** Bytes gathered before they are handed on: a few chunks, so that awaiting costs little per span. */
 const FLUSH_BYTES = 64 * 1024;
 
-/** Where the bytes go; resolves once they are copied. */
-export interface TraceSink {
-  writeAll(bytes: Uint8Array): Promise<void>;
-  flush(): Promise<void>;
-}
-
 export interface AssemblyOptions {
   readonly plan: TracePlan;
-  readonly sink: TraceSink;
+  /** Takes whole packets. */
+  readonly sink: PacketSink;
   readonly hash: TextHash;
   /** Async spans held open at once; the rest become instants. */
   readonly openSpansMax: number;
@@ -49,7 +45,7 @@ export interface TraceSummary {
 
 export class TraceAssembly {
   readonly #writer = new TraceWriter();
-  readonly #sink: TraceSink;
+  readonly #sink: PacketSink;
   readonly #plan: TracePlan;
   readonly #uuids: TrackUuids;
   readonly #hash: TextHash;

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { xxHash64OfText } from '@tracelake/bus';
-import { type DecodedTrace, decodeTrace, seededRandom } from '@tracelake/test-kit';
+import { type DecodedTrace, decodeTrace, inflateTrace, seededRandom } from '@tracelake/test-kit';
 import {
   type AsyncRow,
   PROCESS_ID,
@@ -17,6 +17,7 @@ import {
   scopeNumber,
   type ThreadRow,
 } from '../test/span-files.ts';
+import type { TraceCompression } from './export-request.ts';
 import { type GeneratedTrace, startTrace } from './trace-generation.ts';
 
 let dir = '';
@@ -26,10 +27,9 @@ before(async () => {
   dir = await mkdtemp(join(tmpdir(), 'tracelake-trace-'));
   tempDir = join(dir, 'temp');
   await mkdir(tempDir);
-  files = await SpanFiles.open(dir);
+  files = new SpanFiles(dir);
 });
 after(async () => {
-  await files[Symbol.asyncDispose]();
   await rm(dir, { recursive: true, force: true });
 });
 
@@ -43,12 +43,14 @@ const LIMITS = {
 async function generate(
   sample: SamplePlan,
   limits: Partial<typeof LIMITS> = {},
+  compress: TraceCompression = 'none',
 ): Promise<{ bytes: Uint8Array; trace: DecodedTrace; summary: GeneratedTrace; sizes: number[] }> {
   await using stream = startTrace({
     plan: samplePlan(sample),
     objects: files.objects,
     tempDir,
     hash: xxHash64OfText,
+    compress,
     limits: { ...LIMITS, ...limits },
     signal: new AbortController().signal,
   });
@@ -253,4 +255,22 @@ test('a file that is missing fails the channel and not only the task', async () 
   const missing = { objectKey: 'none.parquet', minBeginNs: 0n };
   await assert.rejects(generate({ threads: [[missing]] }), { code: 'parquet.read-failed' });
   assert.deepEqual(await readdir(tempDir), []);
+});
+
+test('a compressed trace is the trace, smaller, in chunks of the same size', async () => {
+  const rows = Array.from({ length: 40_000 }, (_, i) => {
+    const name = i === 10_000 ? 'n'.repeat(1024 * 1024) : `call ${i % 50}`;
+    return { ...call(i, 1, i * 1000, i * 1000 + 700 + (i % 97)), name };
+  });
+  const sample = { threads: [[await files.writeThread(rows)]] };
+  const plain = await generate(sample);
+  const compressed = await generate(sample, {}, 'deflate');
+  assert.deepEqual(compressed.trace.problems, []);
+  assert.ok(compressed.trace.compressedPacketCount > 4);
+  assert.ok(Buffer.from(plain.bytes).equals(inflateTrace(compressed.bytes)));
+  assert.deepEqual(compressed.summary, plain.summary);
+  assert.ok(compressed.bytes.length * 3 < plain.bytes.length);
+  assert.deepEqual([...new Set(compressed.sizes.slice(0, -1))], [8192]);
+  const again = await generate(sample, {}, 'deflate');
+  assert.ok(Buffer.from(compressed.bytes).equals(again.bytes));
 });

@@ -8,7 +8,8 @@ import { BoundedChannel, type ChannelStats } from '@tracelake/channels';
 import { ObjectFiles, type ReadableObjects } from '@tracelake/lake-reading';
 import { type ChunkBatch, ChunkSender } from '@tracelake/lakehouse';
 import { mergeSpanFiles, ParquetReader, pairAsyncSpans } from '@tracelake/parquet';
-import type { TextHash } from '@tracelake/perfetto';
+import { PacketCompressor, type TextHash } from '@tracelake/perfetto';
+import type { TraceCompression } from './export-request.ts';
 import { TraceAssembly, type TraceSummary } from './trace-assembly.ts';
 import type { TracePlan } from './trace-plan.ts';
 
@@ -24,6 +25,7 @@ export interface GenerationOptions {
   readonly objects: ReadableObjects;
   readonly tempDir: string;
   readonly hash: TextHash;
+  readonly compress: TraceCompression;
   readonly limits: GenerationLimits;
   readonly signal: AbortSignal;
 }
@@ -87,11 +89,13 @@ export function startTrace(options: GenerationOptions): TraceStream {
 }
 
 async function generate(
-  { plan, objects, tempDir, hash, limits, signal }: GenerationOptions,
+  { plan, objects, tempDir, hash, compress, limits, signal }: GenerationOptions,
   channel: BoundedChannel<ChunkBatch>,
 ): Promise<GeneratedTrace> {
   signal.throwIfAborted();
-  const sink = new ChunkSender(channel, limits.chunkBytes, signal);
+  const sender = new ChunkSender(channel, limits.chunkBytes, signal);
+  await using compressor = compress === 'deflate' ? new PacketCompressor(sender) : undefined;
+  const sink = compressor ?? sender;
   const { openSpansMax } = limits;
   const assembly = new TraceAssembly({ plan, sink, hash, openSpansMax });
   await using files = await ObjectFiles.create(objects, tempDir, signal);

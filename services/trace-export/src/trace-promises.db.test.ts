@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { xxHash64OfText } from '@tracelake/bus';
 import type { RowColumns } from '@tracelake/lakehouse';
-import { ParquetWriter } from '@tracelake/parquet';
+import { writeParquet } from '@tracelake/parquet';
 import {
   fixtureCases,
   forEachSeed,
@@ -28,13 +28,10 @@ const SYNTHETIC_SEEDS = { first: 400_000, count: 40 };
 const FIXTURE_SEEDS = { first: 500_000, count: 2 };
 
 let root = '';
-let writer: ParquetWriter;
 before(async () => {
   root = await mkdtemp(join(tmpdir(), 'tracelake-promises-'));
-  writer = await ParquetWriter.open();
 });
 after(async () => {
-  await writer[Symbol.asyncDispose]();
   await rm(root, { recursive: true, force: true });
 });
 
@@ -52,7 +49,7 @@ async function parquetTraceHash(
   const write = async (objectKey: string, { columns }: typeof threadSpans): Promise<void> => {
     const rows = files.get(objectKey);
     assert.ok(rows !== undefined, `file ${objectKey}`);
-    await writer.write({ path: join(directory, objectKey), columns, rows, metadata: {} });
+    await writeParquet({ path: join(directory, objectKey), columns, rows, metadata: {} });
   };
   const threadFiles = plan.threads.flatMap((thread) => thread.files);
   for (const { objectKey } of threadFiles) await write(objectKey, threadSpans);
@@ -66,6 +63,7 @@ async function parquetTraceHash(
     },
     tempDir: root,
     hash: xxHash64OfText,
+    compress: 'none',
     limits: { chunkBytes, channelChunks: 16, openSpansMax, queryMemoryBytes: 128 * 2 ** 20 },
     signal: new AbortController().signal,
   });

@@ -10,7 +10,7 @@ import {
 } from '@tracelake/domain';
 import type { ReadableObjects } from '@tracelake/lake-reading';
 import type { Column, ColumnDefinition } from '@tracelake/lakehouse';
-import { ParquetWriter } from '@tracelake/parquet';
+import { writeParquet } from '@tracelake/parquet';
 import { rangeOf } from '../src/export-request.ts';
 import type { PartitionFile, TracePlan } from '../src/trace-plan.ts';
 
@@ -66,18 +66,12 @@ const ASYNC_COLUMNS: ColumnDefinition[] = [
 ];
 
 /** Writes partitions into one directory, which then serves as the object store. */
-export class SpanFiles implements AsyncDisposable {
+export class SpanFiles {
   readonly directory: string;
-  readonly #writer: ParquetWriter;
   #count = 0;
 
-  private constructor(directory: string, writer: ParquetWriter) {
+  constructor(directory: string) {
     this.directory = directory;
-    this.#writer = writer;
-  }
-
-  static async open(directory: string): Promise<SpanFiles> {
-    return new SpanFiles(directory, await ParquetWriter.open());
   }
 
   get objects(): ReadableObjects {
@@ -126,12 +120,8 @@ export class SpanFiles implements AsyncDisposable {
   ): Promise<PartitionFile> {
     const objectKey = `partition-${this.#count++}.parquet`;
     const path = join(this.directory, objectKey);
-    await this.#writer.write({ path, columns, rows: { rowCount, columns: data }, metadata: {} });
+    await writeParquet({ path, columns, rows: { rowCount, columns: data }, metadata: {} });
     return { objectKey, minBeginNs: START_NS + BigInt(firstBegin) };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#writer[Symbol.asyncDispose]();
   }
 }
 

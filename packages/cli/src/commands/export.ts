@@ -26,6 +26,8 @@ name when it is whole; an interrupted or failed export leaves none.
   --spans KIND       both (default), thread or async
   --begin TIME       only spans that overlap the range; RFC 3339, or a time ago: 30s, 15m,
   --end TIME         1h, 2d. Default: the whole life of the process
+  --compress HOW     none (default), or deflate: packets in compressed groups, a file several
+                     times smaller that Perfetto opens as it is
   -o, --output FILE  where to (default: the name the service gives, here); "-" is stdout
   --open             then hand the file to the Perfetto UI (from 127.0.0.1:9001), or print
                      its path where there is no browser
@@ -34,7 +36,7 @@ ${connectionHelp}
 Examples:
   tracelake export 9d3b9a8e-6c1f-4c5b-8f3e-0a1b2c3d4e5f -o trace.pftrace
   tracelake export 9d3b9a8e-6c1f-4c5b-8f3e-0a1b2c3d4e5f --spans async --begin 1h --open
-  tracelake export 9d3b9a8e-6c1f-4c5b-8f3e-0a1b2c3d4e5f -o - | gzip > trace.pftrace.gz
+  tracelake export 9d3b9a8e-6c1f-4c5b-8f3e-0a1b2c3d4e5f --compress deflate -o game.pftrace
 
 Exit status: 0 the file is whole, 1 failed, 2 bad command line, 130 interrupted.
 `;
@@ -48,6 +50,7 @@ export const exportCommand: Command = {
     spans: { type: 'string' },
     begin: { type: 'string' },
     end: { type: 'string' },
+    compress: { type: 'string' },
     output: { type: 'string', short: 'o' },
     open: { type: 'boolean' },
   },
@@ -85,6 +88,8 @@ function readRequest(args: CommandArguments): { processId: string; path: string 
   }
   const query = new URLSearchParams();
   query.set('spans', args.oneOf('spans', ['both', 'thread', 'async']) ?? 'both');
+  const compress = args.oneOf('compress', ['deflate', 'none']);
+  if (compress !== undefined) query.set('compress', compress);
   const nowNs = systemClock.nowNs();
   for (const name of ['begin', 'end']) {
     const value = args.text(name);

@@ -47,7 +47,7 @@ before(async () => {
   dir = await mkdtemp(join(tmpdir(), 'tracelake-stalls-'));
   tempDir = join(dir, 'temp');
   await mkdir(tempDir);
-  files = await SpanFiles.open(dir);
+  files = new SpanFiles(dir);
   large = await files.writeThread(
     Array.from({ length: SPAN_COUNT }, (_, i) => ({
       id: i,
@@ -60,7 +60,6 @@ before(async () => {
   );
 });
 after(async () => {
-  await files[Symbol.asyncDispose]();
   await rm(dir, { recursive: true, force: true });
 });
 
@@ -116,11 +115,11 @@ async function openStage(options: StageOptions = {}): Promise<Stage> {
       await options.ensureFresh?.(signal);
       return { snapshot, builtCount: 0 };
     },
-    startTrace: (_, signal) => {
+    startTrace: (_, compress, signal) => {
       const plan = options.plan?.() ?? samplePlan({ threads: [[large]] });
       const hash = xxHash64OfText;
       const { objects } = files;
-      const trace = startTrace({ plan, objects, tempDir, hash, limits: LIMITS, signal });
+      const trace = startTrace({ plan, objects, tempDir, hash, compress, limits: LIMITS, signal });
       traces.push(trace);
       return trace;
     },

@@ -17,6 +17,7 @@ import {
   OCTET_STREAM_TYPE,
   parseExportRequest,
   rangeOf,
+  type TraceCompression,
 } from '../export-request.ts';
 import type { ExportOutcome, TelemetryEvents } from '../telemetry-events.ts';
 import type { TraceStream } from '../trace-generation.ts';
@@ -38,7 +39,7 @@ export interface ExportPorts {
     request: ExportRequest,
     signal: AbortSignal,
   ): Promise<FreshPartitions<ProcessSnapshot>>;
-  startTrace(plan: TracePlan, signal: AbortSignal): TraceStream;
+  startTrace(plan: TracePlan, compress: TraceCompression, signal: AbortSignal): TraceStream;
 }
 
 export interface ExportRoute {
@@ -95,9 +96,9 @@ export class TraceExporter {
     if (process === undefined) throw unknownProcess(wanted.processId);
     const waitMs = performance.now() - startedMs;
     events.partitionsReady(factsOf(wanted), { builtCount, waitMs });
-    const { spans } = wanted;
+    const { spans, compress } = wanted;
     const plan = planTrace({ process, snapshot, range: rangeOf(wanted), spans });
-    await using trace = this.#ports.startTrace(plan, signal);
+    await using trace = this.#ports.startTrace(plan, compress, signal);
     try {
       const body = await this.#send({ wanted, plan, trace, answer, signal });
       const generated = await trace.done;
@@ -182,6 +183,6 @@ function outcomeOf(error: unknown, hasBegun: boolean): ExportOutcome {
   return hasBegun ? 'aborted' : 'refused';
 }
 
-function factsOf({ processId, spans, format }: ExportRequest) {
-  return { processId, spans, format };
+function factsOf({ processId, spans, compress, format }: ExportRequest) {
+  return { processId, spans, compress, format };
 }
