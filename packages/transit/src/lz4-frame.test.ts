@@ -134,3 +134,33 @@ test('payloads of other formats have nothing to bound', () => {
   const payload = { dependencies: new Uint8Array(0), objects: Buffer.alloc(5000, 7) };
   checkDecompressedBound(payload, { decompressedBytesMax: 10 });
 });
+
+test('matches of every distance and length repeat what they point at', () => {
+  // Literals, one match, then the five last literals that a block ends in.
+  for (const distance of [1, 2, 3, 7, 8, 9, 15, 16, 17, 255, 300]) {
+    for (const length of [4, 5, 11, 18, 19, 40, 255, 256, 257, 300, 1000]) {
+      const literals = Array.from({ length: distance + 3 }, (_, index) => (index * 7) & 0xff);
+      const expected = [...literals];
+      for (let count = 0; count < length; count += 1)
+        expected.push(expected[expected.length - distance] ?? 0);
+      expected.push(1, 2, 3, 4, 5);
+      const block = [
+        (Math.min(literals.length, 15) << 4) | Math.min(length - 4, 15),
+        ...longLength(literals.length),
+        ...literals,
+        ...[distance & 0xff, distance >> 8],
+        ...longLength(length - 4),
+        ...[0x50, 1, 2, 3, 4, 5],
+      ];
+      const size = [block.length & 0xff, block.length >> 8, 0, 0];
+      const frame = Uint8Array.from([...hex('04224d18 604082'), ...size, ...block, 0, 0, 0, 0]);
+      assert.deepEqual([...decodeLz4Frame(frame, LIMIT)], expected, `${distance}, ${length}`);
+    }
+  }
+});
+
+function longLength(value: number): number[] {
+  if (value < 15) return [];
+  const rest = value - 15;
+  return [...Array.from({ length: Math.floor(rest / 255) }, () => 255), rest % 255];
+}
