@@ -4,9 +4,11 @@
  */
 
 import { type Nanoseconds, nanoseconds, TextDictionary } from '@tracelake/domain';
+import type { Utf8Rows } from '@tracelake/transit';
 import type { SourceBlock } from './partition.ts';
 import type { Column, RowColumns } from './row-columns.ts';
 import { canonicalDictionaries, reorderRows, type SortKey, sortedOrder } from './row-order.ts';
+import { Utf8Texts } from './utf8-texts.ts';
 import type { RunBuilder, RunResult } from './view.ts';
 
 /** The events of a block, each a row. Code columns hold positions in `texts`. */
@@ -80,6 +82,15 @@ export class GatheredRows<Rows extends BlockRows> {
         codes[firstRow + row] = renumbered[picked.codes[row] ?? 0] ?? 0;
     }
     return { type: 'string', codes, dictionary: dictionary.texts };
+  }
+
+  /** A text column of a text for each row, as the blocks have it. */
+  utf8Texts(pick: (rows: Rows) => Utf8Rows): Column {
+    const dictionary = new Utf8Texts();
+    const codes = new Uint32Array(this.rowCount);
+    for (let row = 0; row < codes.length; row++) codes[row] = row;
+    for (const { rows } of this.blocks) dictionary.add(pick(rows));
+    return { type: 'string', codes, dictionary };
   }
 
   /** A text that all rows of a block have. */

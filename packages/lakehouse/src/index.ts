@@ -36,7 +36,13 @@ export {
   resolveSegment,
   type Segment,
 } from './planning.ts';
-export type { Column, ColumnDefinition, ColumnType, RowColumns } from './row-columns.ts';
+export {
+  type Column,
+  type ColumnDefinition,
+  type ColumnType,
+  type RowColumns,
+  textOfCode,
+} from './row-columns.ts';
 export {
   carryHashOf,
   type PartitionIdentity,
@@ -55,6 +61,7 @@ export {
   type StreamPosition,
 } from './stream-order.ts';
 export { threadDisplayName } from './thread-name.ts';
+export { Utf8Texts } from './utf8-texts.ts';
 export type {
   ParseInput,
   ParseLimits,

@@ -5,6 +5,7 @@
 
 import { compareHalves, distancesFrom, gatherInt64, halvesOf, rowOfLeast } from './int64-halves.ts';
 import type { Column, RowColumns } from './row-columns.ts';
+import { Utf8Texts } from './utf8-texts.ts';
 
 /** A column to sort by; the first is the most significant. */
 export type SortKey = BigInt64Array | Float64Array | Uint32Array;
@@ -58,9 +59,11 @@ export function canonicalDictionaries(rows: RowColumns): RowColumns {
   const { rowCount } = rows;
   const renumbered = new SharedCodes((codes) => numberByFirstUse(codes, rowCount));
   const columns = rows.columns.map((column): Column => {
-    if (column.type !== 'string') return column;
+    // Texts in UTF-8 are as many as their rows: nothing would be dropped.
+    if (column.type !== 'string' || column.dictionary instanceof Utf8Texts) return column;
+    const { dictionary } = column;
     const { codes, used } = renumbered.of(column.codes);
-    return { type: 'string', codes, dictionary: used.map((code) => column.dictionary[code] ?? '') };
+    return { type: 'string', codes, dictionary: used.map((code) => dictionary[code] ?? '') };
   });
   return { rowCount, columns };
 }

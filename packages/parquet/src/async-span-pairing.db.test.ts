@@ -9,7 +9,7 @@ import type { ColumnDefinition, RowColumns } from '@tracelake/lakehouse';
 import { seededRandom } from '@tracelake/test-kit';
 import { pairAsyncSpans } from './async-span-pairing.ts';
 import { ParquetReader } from './parquet-reading.ts';
-import { ParquetWriter } from './parquet-writing.ts';
+import { writeParquet } from './parquet-writing.ts';
 
 const COLUMNS: ColumnDefinition[] = [
   { name: 'time', type: 'timestamp' },
@@ -46,13 +46,10 @@ const BASE_NS = 1_795_230_665_835_000_000n;
 const OPEN_END = 5000;
 
 let dir = '';
-let writer: ParquetWriter;
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), 'tracelake-async-'));
-  writer = await ParquetWriter.open();
 });
 after(async () => {
-  await writer[Symbol.asyncDispose]();
   await rm(dir, { recursive: true, force: true });
 });
 
@@ -89,7 +86,7 @@ async function writeEvents(parts: readonly (readonly Event[])[]): Promise<string
   for (const part of parts) {
     if (part.length === 0) continue;
     const path = join(dir, `events-${fileCount++}.parquet`);
-    await writer.write({ path, columns: COLUMNS, rows: columnsOf(part), metadata: {} });
+    await writeParquet({ path, columns: COLUMNS, rows: columnsOf(part), metadata: {} });
     paths.push(path);
   }
   return paths;

@@ -12,7 +12,6 @@ export {
 } from './parquet-reading.ts';
 export {
   type ParquetFileRequest,
-  ParquetWriter,
   ROW_GROUP_ROWS,
   writeParquet,
 } from './parquet-writing.ts';

@@ -94,16 +94,3 @@ function throwIfAborted(request: ParquetFileRequest, cause?: unknown): void {
     details: { path: request.path },
   });
 }
-
-/** {@link writeParquet} for callers that hold a writer. */
-export class ParquetWriter implements AsyncDisposable {
-  static async open(_options: object = {}): Promise<ParquetWriter> {
-    return new ParquetWriter();
-  }
-
-  async write(request: ParquetFileRequest): Promise<{ readonly sizeBytes: number }> {
-    return await writeParquet(request);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {}
-}

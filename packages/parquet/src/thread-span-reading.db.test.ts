@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import type { ColumnDefinition, RowColumns } from '@tracelake/lakehouse';
 import { seededRandom } from '@tracelake/test-kit';
 import { ParquetReader } from './parquet-reading.ts';
-import { ParquetWriter } from './parquet-writing.ts';
+import { writeParquet } from './parquet-writing.ts';
 import { mergeSpanFiles, type NsRange, type SpanFile } from './thread-span-reading.ts';
 
 const COLUMNS: ColumnDefinition[] = [
@@ -38,16 +38,13 @@ interface Row {
 const BASE_NS = 1_795_230_665_835_000_000n;
 
 let dir = '';
-let writer: ParquetWriter;
 let reader: ParquetReader;
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), 'tracelake-spans-'));
-  writer = await ParquetWriter.open();
   reader = await ParquetReader.open();
 });
 after(async () => {
   await reader[Symbol.asyncDispose]();
-  await writer[Symbol.asyncDispose]();
   await rm(dir, { recursive: true, force: true });
 });
 
@@ -86,7 +83,7 @@ let fileCount = 0;
 async function writeFile(rows: readonly Row[], log: string[] = []): Promise<SpanFile> {
   const number = fileCount++;
   const path = join(dir, `it's ${number}.parquet`);
-  await writer.write({ path, columns: COLUMNS, rows: columnsOf(rows), metadata: {} });
+  await writeParquet({ path, columns: COLUMNS, rows: columnsOf(rows), metadata: {} });
   return {
     minBeginNs: BASE_NS + BigInt(Math.min(...rows.map((row) => row.begin))),
     open: async () => {

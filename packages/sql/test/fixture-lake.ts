@@ -14,7 +14,7 @@ import {
   threadDisplayName,
   type ViewSet,
 } from '@tracelake/lakehouse';
-import { ParquetWriter } from '@tracelake/parquet';
+import { writeParquet } from '@tracelake/parquet';
 import {
   blocksOf,
   decodeLimits,
@@ -60,11 +60,10 @@ export class FixtureLake implements AsyncDisposable {
     await mkdir(directory, { recursive: true });
     const recordings = new Map(fixtureCases().map((name) => [name, loadRecordedProcess(name)]));
     const instances: InstanceFiles[] = [];
-    await using writer = await ParquetWriter.open();
     for (const recording of recordings.values())
       for (const view of createViewRegistry().list())
         for (const streamId of view.instanceRule === 'process' ? [''] : recording.streams.keys())
-          instances.push(await writeInstance(writer, directory, view, recording, streamId));
+          instances.push(await writeInstance(directory, view, recording, streamId));
     const engine = await SqlEngine.open();
     return new FixtureLake(engine, recordings, instances, directory);
   }
@@ -141,7 +140,6 @@ export class FixtureLake implements AsyncDisposable {
 }
 
 async function writeInstance(
-  writer: ParquetWriter,
   directory: string,
   view: ViewSet,
   recorded: RecordedProcess,
@@ -155,7 +153,7 @@ async function writeInstance(
   for (const part of tail === undefined ? [rows] : [rows, tail]) {
     if (part.rowCount === 0) continue;
     const path = join(directory, `${view.name}.${instance}.${paths.length}.parquet`);
-    await writer.write({ path, columns: view.columns, rows: part, metadata: {} });
+    await writeParquet({ path, columns: view.columns, rows: part, metadata: {} });
     paths.push(path);
   }
   const threadName = stream === undefined ? '' : threadDisplayName(stream);

@@ -1,6 +1,6 @@
 /** Rows as objects, to compare and to print. */
 import { ensureExists } from '@tracelake/domain';
-import type { Column, RowColumns, ViewSet } from '@tracelake/lakehouse';
+import { type Column, type RowColumns, textOfCode, type ViewSet } from '@tracelake/lakehouse';
 
 export type RowObject = Record<string, string | number | bigint | boolean>;
 
@@ -28,7 +28,7 @@ export function canonicalLines(
 
 function cell(column: Column, row: number): string | number | bigint | boolean {
   if (column.type === 'string')
-    return ensureExists(column.dictionary[column.codes[row] ?? -1], 'text of a code');
+    return ensureExists(textOfCode(column.dictionary, column.codes[row] ?? -1), 'text of a code');
   const value = ensureExists(column.values[row], 'value');
   return column.type === 'bool' ? value === 1 : value;
 }

@@ -1,4 +1,4 @@
-import { decodeLogBlock } from '@tracelake/transit';
+import { decodeLogBlock, type Utf8Rows } from '@tracelake/transit';
 import { decodeInputOf } from '../block-decode-input.ts';
 import { type BlockRows, BlockRowsRunBuilder } from '../block-rows.ts';
 import {
@@ -13,7 +13,7 @@ import type { ViewSet } from '../view.ts';
 interface LogRows extends BlockRows {
   readonly level: Int32Array;
   readonly target: Uint32Array;
-  readonly msg: Uint32Array;
+  readonly msg: Utf8Rows;
   readonly properties: Uint32Array;
   readonly texts: string[];
 }
@@ -48,14 +48,16 @@ export const view: ViewSet<LogRows> = {
       skippedEvents: decoded.skippedEvents,
       level: decoded.level,
       target: decoded.target,
-      msg: decoded.msg,
+      msg: decoded.msgUtf8,
       properties: decoded.properties,
       texts: decoded.strings,
     };
   },
 
   transferList: ({ eventIds, times, level, target, msg, properties }) =>
-    [eventIds, times, level, target, msg, properties].map(({ buffer }) => buffer as ArrayBuffer),
+    [eventIds, times, level, target, properties, msg.bytes, msg.starts, msg.lengths].map(
+      ({ buffer }) => buffer as ArrayBuffer,
+    ),
 
   createRunBuilder: (context) =>
     new BlockRowsRunBuilder((gathered) => [
@@ -63,7 +65,7 @@ export const view: ViewSet<LogRows> = {
       { type: 'timestamp', values: gathered.bigints((rows) => rows.times) },
       gathered.texts(({ target, texts }) => ({ codes: target, texts })),
       { type: 'i32', values: gathered.integers((rows) => rows.level) },
-      gathered.texts(({ msg, texts }) => ({ codes: msg, texts })),
+      gathered.utf8Texts((rows) => rows.msg),
       gathered.texts(({ properties, texts }) => ({ codes: properties, texts })),
       processPropertiesColumn(gathered, context),
     ]),

@@ -33,7 +33,20 @@ export class DistinctTexts {
     const start = this.#length;
     // UTF-8 takes at most three bytes for each UTF-16 unit.
     this.#reserveBytes(text.length * 3);
-    const end = start + this.#bytes.write(text, start);
+    return this.#placeOfNew(start, start + this.#bytes.write(text, start));
+  }
+
+  /** The same for valid UTF-8. */
+  placeOfUtf8(bytes: Uint8Array, from: number, length: number): number {
+    const start = this.#length;
+    this.#reserveBytes(length);
+    const target = this.#bytes;
+    for (let index = 0; index < length; index++) target[start + index] = bytes[from + index] ?? 0;
+    return this.#placeOfNew(start, start + length);
+  }
+
+  /** Of the bytes that stand behind the last text. */
+  #placeOfNew(start: number, end: number): number {
     if (this.count * 2 >= this.#slots.length) this.#growTable();
     const hash = this.#hashOf(start, end);
     const mask = this.#slots.length - 1;

@@ -7,7 +7,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { zstdDecompressSync } from 'node:zlib';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import type { Column, ColumnDefinition, ColumnType, RowColumns } from '@tracelake/lakehouse';
+import {
+  type Column,
+  type ColumnDefinition,
+  type ColumnType,
+  type RowColumns,
+  textOfCode,
+  Utf8Texts,
+} from '@tracelake/lakehouse';
 import { type SeededRandom, seededRandom } from '@tracelake/test-kit';
 import { parquetReadObjects } from 'hyparquet';
 import { writeParquet } from '../parquet-writing.ts';
@@ -83,9 +90,29 @@ function randomColumn(type: ColumnType, rowCount: number, random: SeededRandom):
       const dictionary = Array.from({ length: size }, (_, index) =>
         index < TEXTS.length && random.int(2) === 0 ? (TEXTS[index] ?? '') : `text ${index >> 1}`,
       );
-      return { type, codes: Uint32Array.from(rows, () => random.int(size)), dictionary };
+      return {
+        type,
+        codes: Uint32Array.from(rows, () => random.int(size)),
+        dictionary: random.int(2) === 0 ? dictionary : utf8TextsOf(dictionary, random),
+      };
     }
   }
+}
+
+function utf8TextsOf(texts: readonly string[], random: SeededRandom): Utf8Texts {
+  const all = new Utf8Texts();
+  for (let from = 0; from < texts.length; ) {
+    const part = texts.slice(from, from + 1 + random.int(texts.length));
+    const encoded = part.map((text) => Buffer.from(text));
+    const starts = new Uint32Array(part.length);
+    for (let index = 1; index < part.length; index++) {
+      starts[index] = (starts[index - 1] ?? 0) + (encoded[index - 1]?.length ?? 0);
+    }
+    const lengths = Uint32Array.from(encoded, ({ length }) => length);
+    all.add({ bytes: new Uint8Array(Buffer.concat(encoded)), starts, lengths });
+    from += part.length;
+  }
+  return all;
 }
 
 type Value = bigint | number | boolean | string;
@@ -93,7 +120,7 @@ type Value = bigint | number | boolean | string;
 function valueAt(column: Column, row: number): Value {
   switch (column.type) {
     case 'string':
-      return (column.dictionary[column.codes[row] ?? 0] ?? '').toWellFormed();
+      return (textOfCode(column.dictionary, column.codes[row] ?? 0) ?? '').toWellFormed();
     case 'bool':
       return column.values[row] === 1;
     default:

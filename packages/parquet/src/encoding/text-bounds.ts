@@ -1,4 +1,6 @@
-import type { Column, RowColumns } from '@tracelake/lakehouse';
+import { type Column, type RowColumns, Utf8Texts } from '@tracelake/lakehouse';
+
+type Dictionary = Extract<Column, { type: 'string' }>['dictionary'];
 
 /** Text of a column that a row group may hold. */
 const ROW_GROUP_TEXT_BYTES_MAX = 32 * 1024 * 1024;
@@ -8,7 +10,7 @@ export function rowsWithinTextBounds(rows: RowColumns, wanted: number): number {
   let rowGroupRows = wanted;
   for (const column of rows.columns) {
     if (column.type !== 'string' || isSmall(column.dictionary)) continue;
-    const lengths = Uint32Array.from(column.dictionary, (text) => Buffer.byteLength(text));
+    const lengths = lengthsOf(column.dictionary);
     while (
       rowGroupRows > 1 &&
       largestWindowBytes(column, lengths, rows.rowCount, rowGroupRows) > ROW_GROUP_TEXT_BYTES_MAX
@@ -20,10 +22,20 @@ export function rowsWithinTextBounds(rows: RowColumns, wanted: number): number {
 }
 
 /** However often they are used, texts stand in a row group once. */
-function isSmall(dictionary: readonly string[]): boolean {
+function isSmall(dictionary: Dictionary): boolean {
+  if (dictionary instanceof Utf8Texts) return dictionary.byteCount <= ROW_GROUP_TEXT_BYTES_MAX;
   let units = 0;
   for (const text of dictionary) units += text.length;
   return units * 3 <= ROW_GROUP_TEXT_BYTES_MAX;
+}
+
+function lengthsOf(dictionary: Dictionary): Uint32Array {
+  if (!(dictionary instanceof Utf8Texts)) {
+    return Uint32Array.from(dictionary, (text) => Buffer.byteLength(text));
+  }
+  const lengths = new Uint32Array(dictionary.length);
+  for (let code = 0; code < lengths.length; code++) lengths[code] = dictionary.lengthOf(code);
+  return lengths;
 }
 
 function largestWindowBytes(

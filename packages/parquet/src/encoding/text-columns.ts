@@ -4,7 +4,7 @@
  * depends on the texts of the row group alone and not on the codes they came with.
  */
 
-import type { Column } from '@tracelake/lakehouse';
+import { type Column, Utf8Texts } from '@tracelake/lakehouse';
 import { ByteSink } from './byte-sink.ts';
 import type { ChunkStatistics, EncodedChunk } from './column-chunk.ts';
 import { DeltaPacker } from './delta-binary-packing.ts';
@@ -48,8 +48,17 @@ export class TextColumnEncoder {
     texts.clear();
     // Of each distinct code, the place of its text: two codes may have the same.
     const places = new Uint32Array(group.distinct.length);
-    for (const [index, code] of group.distinct.entries()) {
-      places[index] = texts.placeOf(column.dictionary[code] ?? '');
+    const { dictionary } = column;
+    for (let index = 0; index < places.length; index++) {
+      const code = group.distinct[index] ?? 0;
+      places[index] =
+        dictionary instanceof Utf8Texts
+          ? texts.placeOfUtf8(
+              dictionary.bytesOf(code),
+              dictionary.startOf(code),
+              dictionary.lengthOf(code),
+            )
+          : texts.placeOf(dictionary[code] ?? '');
     }
     const rowCount = to - from;
     const isEach =
