@@ -99,7 +99,7 @@ function views({ lake, filesOf }: PlainDuckDbOptions): string[] {
 }
 
 function spanViews(scope: 'stream' | 'process', spans: string): string[] {
-  const names = ['spans', 'keyed_spans', 'self_timed_spans', 'span_stats', 'flame_aggregate'];
+  const names = ['spans', 'keyed_spans', 'span_stats', 'flame_aggregate'];
   const tables = Object.fromEntries(names.map((name) => [name, `${name}_${scope}`]));
   return [
     `CREATE VIEW spans_${scope} AS ${spans}`,

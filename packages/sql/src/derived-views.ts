@@ -127,7 +127,6 @@ const DEFINITIONS: readonly Definition[] = [
     `),
     sources: ([instance = '']) => ({
       keyed_spans: derived('keyed_spans', instance),
-      self_timed_spans: derived('self_timed_spans', instance),
     }),
   },
   {
@@ -146,7 +145,7 @@ const DEFINITIONS: readonly Definition[] = [
       p99_ns BIGINT
       max_ns BIGINT
     `),
-    sources: ([instance = '']) => ({ self_timed_spans: derived('self_timed_spans', instance) }),
+    sources: ([instance = '']) => ({ spans: spans(instance) }),
   },
   {
     name: 'keyed_spans',
@@ -155,14 +154,6 @@ const DEFINITIONS: readonly Definition[] = [
     parameters: [{ name: 'instance', rule: 'stream-or-process' }],
     columns: KEYED_SPAN_COLUMNS,
     sources: ([instance = '']) => ({ spans: spans(instance) }),
-  },
-  {
-    name: 'self_timed_spans',
-    asTable: false,
-    internal: true,
-    parameters: [{ name: 'instance', rule: 'stream-or-process' }],
-    columns: [...KEYED_SPAN_COLUMNS, { name: 'self_ns', type: 'BIGINT' }],
-    sources: ([instance = '']) => ({ keyed_spans: derived('keyed_spans', instance) }),
   },
   {
     name: 'log_patterns',

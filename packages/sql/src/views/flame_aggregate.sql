@@ -1,39 +1,55 @@
 -- Spans with the same names from the root down are one node. Nodes go by a hash of their path while
--- spans are placed, and get the path itself once they are few.
+-- spans are placed, and get the path itself once they are few. What each level of the tree reads again is
+-- kept, and narrow: a stream and a name are their hashes there. The own time of a node is its time without
+-- that of the nodes below it.
 WITH RECURSIVE
-roots AS (
-  SELECT spans.*
-  FROM {{self_timed_spans}} AS spans
-  ANTI JOIN {{keyed_spans}} AS parents
-  ON parents.stream_id = spans.stream_id AND parents.key = spans.parent_key
+spans AS MATERIALIZED (
+  SELECT hash(stream_id) AS stream, hash(name, target) AS label, key, parent_key, duration
+  FROM {{keyed_spans}}
+),
+labels AS (
+  SELECT hash(name, target) AS label, name, target
+  FROM {{keyed_spans}}
+  GROUP BY name, target
 ),
 placed AS (
-  SELECT stream_id, key, name, target, duration, self_ns,
-    hash(name, target) AS node, NULL::UBIGINT AS parent_node
-  FROM roots
+  SELECT roots.stream, roots.key, roots.label, roots.duration,
+    roots.label AS node, NULL::UBIGINT AS parent_node
+  FROM spans AS roots
+  ANTI JOIN spans AS parents
+  ON parents.stream = roots.stream AND parents.key = roots.parent_key
   UNION ALL
-  SELECT spans.stream_id, spans.key, spans.name, spans.target, spans.duration, spans.self_ns,
-    hash(placed.node, spans.name, spans.target), placed.node
+  SELECT spans.stream, spans.key, spans.label, spans.duration,
+    hash(placed.node, spans.label), placed.node
   FROM placed
-  JOIN {{self_timed_spans}} AS spans
-  ON spans.stream_id = placed.stream_id AND spans.parent_key = placed.key
+  JOIN spans
+  ON spans.stream = placed.stream AND spans.parent_key = placed.key
 ),
-nodes AS (
+nodes AS MATERIALIZED (
   SELECT
     node, parent_node,
-    any_value(name) AS name,
-    any_value(target) AS target,
+    any_value(label) AS label,
     count(*) AS count,
-    sum(duration)::BIGINT AS total_ns,
-    sum(self_ns)::BIGINT AS self_ns
+    sum(duration)::BIGINT AS total_ns
   FROM placed
   GROUP BY node, parent_node
 ),
+named AS MATERIALIZED (
+  SELECT
+    nodes.node, nodes.parent_node, labels.name, labels.target, nodes.count, nodes.total_ns,
+    nodes.total_ns - coalesce(below.total_ns, 0)::BIGINT AS self_ns
+  FROM nodes
+  JOIN labels ON labels.label = nodes.label
+  LEFT JOIN (
+    SELECT parent_node, sum(total_ns) AS total_ns FROM nodes GROUP BY parent_node
+  ) AS below
+  ON below.parent_node = nodes.node
+),
 paths AS (
-  SELECT [name] AS path, * FROM nodes WHERE parent_node IS NULL
+  SELECT [name] AS path, * FROM named WHERE parent_node IS NULL
   UNION ALL
-  SELECT list_append(paths.path, nodes.name), nodes.*
-  FROM paths JOIN nodes ON nodes.parent_node = paths.node
+  SELECT list_append(paths.path, named.name), named.*
+  FROM paths JOIN named ON named.parent_node = paths.node
 )
 SELECT path, len(path) - 1 AS depth, name, target, count, total_ns, self_ns
 FROM paths
