@@ -10,6 +10,8 @@ export interface CommonConfig {
   readonly databaseUrl: Secret;
   readonly databasePoolConnections: number;
   readonly natsUrl: Secret;
+  /** Copies that a NATS cluster keeps of each stream. */
+  readonly natsReplicas: number;
   readonly objectStoreUrl: string;
   /** Another S3 endpoint than the SDK's own, such as a store in the same network. */
   readonly s3EndpointUrl: string | undefined;
@@ -42,6 +44,7 @@ export function readCommonConfig(env: EnvReader): CommonConfig {
       max: 1000,
     }),
     natsUrl: env.secretUrl('TRACELAKE_NATS_URL', { schemes: ['nats', 'tls'] }),
+    natsReplicas: Number(env.oneOf('TRACELAKE_NATS_REPLICAS', ['1', '3', '5'], { default: '1' })),
     objectStoreUrl: env.url('TRACELAKE_OBJECT_STORE_URL', { schemes: ['file', 's3'] }),
     s3EndpointUrl:
       s3EndpointUrl === undefined
@@ -61,12 +64,15 @@ export function readCommonConfig(env: EnvReader): CommonConfig {
 }
 
 /** How every service connects to the bus: in the background, since none of them needs it for a start. */
-export function busSettingsOf(config: Pick<CommonConfig, 'natsUrl' | 'lanes'>): {
+export function busSettingsOf(config: Pick<CommonConfig, 'natsUrl' | 'natsReplicas' | 'lanes'>): {
   readonly servers: string;
   readonly lanes: number;
   readonly waitForServer: false;
+  readonly streams: { readonly replicas: number };
 } {
-  return { servers: config.natsUrl.reveal(), lanes: config.lanes, waitForServer: false };
+  const { natsUrl, natsReplicas, lanes } = config;
+  const streams = { replicas: natsReplicas };
+  return { servers: natsUrl.reveal(), lanes, waitForServer: false, streams };
 }
 
 /** The environment of this process: the one place outside services' `config.ts` that reads it. */
