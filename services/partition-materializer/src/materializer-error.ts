@@ -7,6 +7,7 @@ export type MaterializerErrorCode =
   | 'materializer.conflict'
   | 'materializer.lane-lost'
   | 'materializer.decoder-failed'
+  | 'materializer.run-worker-lost'
   | 'materializer.view-not-loaded'
   | 'materializer.bad-request'
   | 'materializer.stopping';

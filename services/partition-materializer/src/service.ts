@@ -24,6 +24,7 @@ import { BoundedObjectStore } from './build/bounded-object-store.ts';
 import type { BuildReport } from './build/build-report.ts';
 import type { BuildRequest } from './build/instance-builds.ts';
 import { createStageObserver } from './build/queue-observer.ts';
+import { RunWorkerPool } from './build/run-worker-pool.ts';
 import { logBusEvent } from './bus-event-log.ts';
 import { BuildActivity } from './compaction/build-activity.ts';
 import { createCompactionMetrics } from './compaction/compaction-metrics.ts';
@@ -135,10 +136,22 @@ async function openSharedParts(
       },
     }),
   );
+  const runWorkers = stack.use(
+    new RunWorkerPool({
+      workers: config.cpuTokens,
+      onWorkerLost: (reason) => {
+        stores.metrics.workersReplaced.inc();
+        logger.warn('run worker lost', { reason });
+      },
+    }),
+  );
+  // A first build would wait for its threads as long as for its decoding.
+  decoders.start();
+  runWorkers.start();
   const cpuTokens = new TokenPool(config.cpuTokens);
   measureTokens(metrics, 'cpu', cpuTokens);
   return {
-    deps: { ...stores, decoders, cpuTokens, logger, settings: config },
+    deps: { ...stores, decoders, runWorkers, cpuTokens, logger, settings: config },
     activity: new BuildActivity(),
     compaction: config.compaction
       ? { metrics: createCompactionMetrics(metrics), turn: new TokenPool(1) }

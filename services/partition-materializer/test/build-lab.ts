@@ -9,6 +9,7 @@ import { BlockReader } from '../src/build/block-reader.ts';
 import type { BuildDependencies } from '../src/build/build-dependencies.ts';
 import { InstanceBuilder } from '../src/build/instance-builder.ts';
 import { PartitionWriter } from '../src/build/partition-writer.ts';
+import { RunWorkerPool } from '../src/build/run-worker-pool.ts';
 import { DecodeWorkerPool } from '../src/decode/decode-worker-pool.ts';
 import { createMaterializerMetrics } from '../src/telemetry-metrics.ts';
 import type { TestLake } from './test-lake.ts';
@@ -48,6 +49,7 @@ export async function openBuildLab(
     decoders: stack.use(
       new DecodeWorkerPool({ workers: 2, decodeTimeoutMs: 20_000, workerHeapMb: 256 }),
     ),
+    runWorkers: stack.use(new RunWorkerPool({ workers: 2 })),
     cpuTokens: new TokenPool(2),
     metrics,
     logger,

@@ -6,6 +6,7 @@ import type { DecodeWorkerPool } from '../decode/decode-worker-pool.ts';
 import type { MaterializerMetrics } from '../telemetry-metrics.ts';
 import type { BlockReader } from './block-reader.ts';
 import type { PartitionWriter } from './partition-writer.ts';
+import type { RunWorkerPool } from './run-worker-pool.ts';
 
 /** What the builds of one lane work with: a reader and a writer of its own, the rest is the service's. */
 export interface BuildDependencies {
@@ -15,6 +16,8 @@ export interface BuildDependencies {
   readonly writer: PartitionWriter;
   /** The threads of the CPU tokens: whoever holds a token finds one of them idle. */
   readonly decoders: DecodeWorkerPool;
+  /** The threads that fold and write, under the same tokens. */
+  readonly runWorkers: RunWorkerPool;
   /** The only thing that lanes share: one token is one core's worth of decoding. */
   readonly cpuTokens: TokenPool;
   /** Of the lane that the builds are work of: once it has changed hands, they can commit nothing. */

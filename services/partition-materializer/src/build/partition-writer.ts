@@ -3,10 +3,10 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RowColumns, ViewSet } from '@tracelake/lakehouse';
-import { writeParquet } from '@tracelake/parquet';
+import type { ViewSet } from '@tracelake/lakehouse';
 import type { Logger } from '@tracelake/service-kit';
 import { type ObjectStore, objectKeys } from '@tracelake/storage';
+import type { RunFile } from './run-messages.ts';
 
 export interface PartitionWriterOptions {
   readonly objectStore: ObjectStore;
@@ -23,13 +23,18 @@ export interface PartitionFileRequest {
   readonly sourceHash: string;
   readonly partitionId: string;
   readonly beginInsertUs: bigint;
-  readonly rows: RowColumns;
   readonly signal: AbortSignal;
 }
 
-export interface PartitionFile {
+export interface PartitionFile<Encoded extends EncodedRows> {
   /** Null when there are no rows, and so no file. */
   readonly objectKey: string | null;
+  readonly encoded: Encoded;
+}
+
+/** What came of writing rows; of no rows there is no file. */
+export interface EncodedRows {
+  readonly rowCount: number;
   readonly sizeBytes: number;
 }
 
@@ -42,20 +47,20 @@ export class PartitionWriter {
   }
 
   /**
-   * Writes and publishes the file. Bytes are deterministic, the key is not: a sweeper can never delete
+   * Has the file written and publishes it. Bytes are deterministic, the key is not: a sweeper can never delete
    * what a racing writer is about to register.
    */
-  async publish(request: PartitionFileRequest): Promise<PartitionFile> {
-    const { view, instance, rows, signal } = request;
-    if (rows.rowCount === 0) return { objectKey: null, sizeBytes: 0 };
+  async publish<Encoded extends EncodedRows>(
+    request: PartitionFileRequest,
+    write: (file: RunFile) => Promise<Encoded>,
+  ): Promise<PartitionFile<Encoded>> {
+    const { view, instance, signal } = request;
     const { objectStore, rowGroupRows, tempDir } = this.#options;
     const attempt = randomUUID();
     const path = join(tempDir, `${attempt}.parquet`);
     try {
-      const { sizeBytes } = await writeParquet({
+      const encoded = await write({
         path,
-        columns: view.columns,
-        rows,
         rowGroupRows,
         metadata: {
           view: view.name,
@@ -63,8 +68,8 @@ export class PartitionWriter {
           'schema hash': request.schemaHash,
           'source hash': request.sourceHash,
         },
-        signal,
       });
+      if (encoded.rowCount === 0) return { objectKey: null, encoded };
       const objectKey = objectKeys.partition({
         viewSet: view.name,
         instance,
@@ -73,7 +78,7 @@ export class PartitionWriter {
         attempt,
       });
       await objectStore.putIfAbsent(objectKey, { path }, signal);
-      return { objectKey, sizeBytes };
+      return { objectKey, encoded };
     } finally {
       await rm(path, { force: true });
     }

@@ -21,11 +21,14 @@ import {
   sourceHashOf,
   type ViewSet,
 } from '@tracelake/lakehouse';
+import { writeParquet } from '@tracelake/parquet';
 import type { CommitOutcome, NewPartition, RejectedBlock } from '@tracelake/storage';
 import { MaterializerError } from '../materializer-error.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
 import { eventRangeOf } from './event-range.ts';
-import { buildRun } from './run-building.ts';
+import type { EncodedRows } from './partition-writer.ts';
+import { type FoldedRun, foldRun } from './run-building.ts';
+import type { FinishedRun, RunFile } from './run-messages.ts';
 
 export interface PlanExecutionRequest {
   readonly view: ViewSet;
@@ -139,27 +142,28 @@ class PlanExecution {
     const carryIn = await this.#loadCarry();
     if (carryIn === GONE) return false;
     const { blocks, reason } = segment;
-    const run = await buildRun({ view, context, blocks, carryIn, signal }, this.#deps);
-    const carryOut = run.result.carryOut;
-    const carryOutHash = carryHashOf(carryOut);
+    await using run = await foldRun({ view, context, blocks, carryIn, signal }, this.#deps);
     const carryInHash = this.#carry.hash;
-    const made: NewPartition[] = [await this.#writeRun(segment, run.result, carryInHash)];
+    const { partition, finished } = await this.#writeRun(segment, run, carryInHash);
+    const { carryOut, tail, notes } = finished;
+    const carryOutHash = carryHashOf(carryOut);
+    const made: NewPartition[] = [partition];
     if (isLast && plan.tailNeeded) {
-      made.push(await this.#writeTail(run.result.tail, carryOutHash, blocks));
+      made.push(await this.#writeTail(tail, carryOutHash, blocks));
     }
     const replaces = [...segment.replaces, ...(isLast ? plan.retires : [])];
     const { rejected } = run;
-    const isAccepted = made[0] && this.#request.merge?.accepts(made[0], rejected);
+    const isAccepted = this.#request.merge?.accepts(partition, rejected);
     if (isAccepted === false) {
       await this.#deps.writer.discard(made.map(objectKeyOf));
       return false;
     }
     if (!(await this.#commit({ replaces, made, carryInHash, rejected }))) return false;
-    this.#carry = { hash: carryOutHash, bytes: carryOut, partitionId: made[0]?.partitionId };
+    this.#carry = { hash: carryOutHash, bytes: carryOut, partitionId: partition.partitionId };
     this.#blocksDecoded += blocks.length - rejected.length;
     this.#rejected.push(...rejected);
     for (const { blockId } of blocks) this.#coveredBlockIds.push(blockId);
-    this.#reportWritten({ made, blocks, reason, notes: run.result.notes });
+    this.#reportWritten({ made, blocks, reason, notes });
     return true;
   }
 
@@ -189,12 +193,16 @@ class PlanExecution {
 
   async #writeRun(
     { blocks }: BuildSegment,
-    { rows, minEventNs, maxEventNs, carryOut }: RunResult,
+    run: FoldedRun,
     carryInHash: string | null,
-  ): Promise<NewPartition> {
-    const partition = await this.#writePartition({ kind: 'run', rows, blocks, carryInHash });
-    return {
-      ...partition,
+  ): Promise<{ readonly partition: NewPartition; readonly finished: FinishedRun }> {
+    const { facts, encoded: finished } = await this.#writePartition(
+      { kind: 'run', blocks, carryInHash },
+      (file) => run.finish(file),
+    );
+    const { minEventNs, maxEventNs, carryOut } = finished;
+    const partition = {
+      ...facts,
       blockIds: blocks.map((block) => block.blockId),
       minEventNs: minEventNs ?? null,
       maxEventNs: maxEventNs ?? null,
@@ -202,6 +210,7 @@ class PlanExecution {
       carryOut,
       eventCount: blocks.reduce((count, block) => count + block.objectCount, 0),
     };
+    return { partition, finished };
   }
 
   /** A tail is written though it has no rows: it says that the chain's end was looked at. */
@@ -211,28 +220,42 @@ class PlanExecution {
     lastBlocks: readonly SourceBlock[],
   ): Promise<NewPartition> {
     const rows = tail ?? { rowCount: 0, columns: [] };
-    const request = { kind: 'tail', rows, blocks: lastBlocks, carryInHash } as const;
-    const partition = await this.#writePartition(request);
+    const { view, signal } = this.#request;
+    const { columns } = view;
+    const { facts } = await this.#writePartition(
+      { kind: 'tail', blocks: lastBlocks, carryInHash },
+      async (file) => {
+        const { rowCount } = rows;
+        if (rowCount === 0) return { rowCount, sizeBytes: 0 };
+        return { rowCount, ...(await writeParquet({ ...file, columns, rows, signal })) };
+      },
+    );
     return {
-      ...partition,
-      ...eventRangeOf(this.#request.view, rows),
+      ...facts,
+      ...eventRangeOf(view, rows),
       blockIds: [],
       carryOutHash: null,
       eventCount: 0,
     };
   }
 
-  async #writePartition(part: {
-    readonly kind: 'run' | 'tail';
-    readonly rows: RowColumns;
-    /** Of the run; of a tail those of the last run, whose insert times it takes. */
-    readonly blocks: readonly SourceBlock[];
-    readonly carryInHash: string | null;
-  }): Promise<
-    Omit<NewPartition, 'blockIds' | 'minEventNs' | 'maxEventNs' | 'carryOutHash' | 'eventCount'>
-  > {
+  async #writePartition<Encoded extends EncodedRows>(
+    part: {
+      readonly kind: 'run' | 'tail';
+      /** Of the run; of a tail those of the last run, whose insert times it takes. */
+      readonly blocks: readonly SourceBlock[];
+      readonly carryInHash: string | null;
+    },
+    write: (file: RunFile) => Promise<Encoded>,
+  ): Promise<{
+    readonly facts: Omit<
+      NewPartition,
+      'blockIds' | 'minEventNs' | 'maxEventNs' | 'carryOutHash' | 'eventCount'
+    >;
+    readonly encoded: Encoded;
+  }> {
     const { view, instance, schemaHash, context, signal } = this.#request;
-    const { kind, rows, carryInHash } = part;
+    const { kind, carryInHash } = part;
     const blocks = kind === 'run' ? part.blocks : [];
     const sourceHash = sourceHashOf({ context, blocks, carryInHash });
     const viewSet = view.name;
@@ -241,18 +264,14 @@ class PlanExecution {
     const { beginInsertUs } = range;
     const identity = { view, instance, schemaHash, sourceHash, partitionId };
     const { writer, metrics } = this.#deps;
-    const file = await writer.publish({ ...identity, beginInsertUs, rows, signal });
-    metrics.rowsWritten.inc({ view: view.name }, rows.rowCount);
-    metrics.bytesWritten.inc({ view: view.name }, file.sizeBytes);
-    return {
-      partitionId,
-      kind,
-      sourceHash,
-      carryInHash,
-      rowCount: rows.rowCount,
-      ...range,
-      ...file,
-    };
+    const request = { ...identity, beginInsertUs, signal };
+    const { objectKey, encoded } = await writer.publish(request, write);
+    const { rowCount, sizeBytes } = encoded;
+    metrics.rowsWritten.inc({ view: view.name }, rowCount);
+    metrics.bytesWritten.inc({ view: view.name }, sizeBytes);
+    const stored = { rowCount, sizeBytes, objectKey };
+    const facts = { partitionId, kind, sourceHash, carryInHash, ...range, ...stored };
+    return { facts, encoded };
   }
 
   async #commit(commit: {

@@ -1,16 +1,18 @@
 /**
  * One run: its blocks through the staged pipeline (fetch in order, decode on worker threads, fold in
- * order) into the rows of one partition. What is held is bounded by the channels' depth, the payload
+ * order on another) into the rows of one partition, which stay on that thread. What is held is bounded by the channels' depth, the payload
  * budget and the run's cap on events.
  */
 
 import { runStagedPipeline } from '@tracelake/channels';
 import { ensureExists } from '@tracelake/domain';
-import type { RunBuilder, RunContext, RunResult, SourceBlock, ViewSet } from '@tracelake/lakehouse';
+import type { RunContext, SourceBlock, ViewSet } from '@tracelake/lakehouse';
 import type { RejectedBlock } from '@tracelake/storage';
 import type { FetchedBlock } from './block-reader.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
 import { createQueueObserver } from './queue-observer.ts';
+import type { FinishedRun, RunFile } from './run-messages.ts';
+import type { RemoteRun } from './run-worker-pool.ts';
 
 export interface RunRequest {
   readonly view: ViewSet;
@@ -21,9 +23,11 @@ export interface RunRequest {
   readonly signal: AbortSignal;
 }
 
-export interface BuiltRun {
-  readonly result: RunResult;
+/** The blocks of a run folded, its rows not yet written. Dispose it in any case. */
+export interface FoldedRun extends AsyncDisposable {
   readonly rejected: readonly RejectedBlock[];
+  /** Once. Errors: those of `RemoteRun.finish`. */
+  finish(file: RunFile): Promise<FinishedRun>;
 }
 
 type DecodedBlock =
@@ -31,9 +35,36 @@ type DecodedBlock =
   | { readonly block: SourceBlock; readonly reason: string };
 
 /** Errors: whatever a stage throws, with the other stages stopped and drained; never for a bad block. */
-export async function buildRun(request: RunRequest, deps: BuildDependencies): Promise<BuiltRun> {
-  const { view, context, blocks } = request;
-  const builder: RunBuilder<unknown> = view.createRunBuilder(context, request.carryIn);
+export async function foldRun(request: RunRequest, deps: BuildDependencies): Promise<FoldedRun> {
+  await using stack = new AsyncDisposableStack();
+  const { view, carryIn } = request;
+  const context = withStreamsOf(request.blocks, request.context);
+  const run = stack.use(await deps.runWorkers.startRun({ view, context, carryIn }));
+  const rejected = await foldBlocks(run, request, deps);
+  const kept = stack.move();
+  return {
+    rejected,
+    finish: async (file) => {
+      using _token = await deps.cpuTokens.acquire(request.signal);
+      return await run.finish(file, request.signal);
+    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+/** A process may have thousands of streams, and a run needs few of them. */
+function withStreamsOf(blocks: readonly SourceBlock[], context: RunContext): RunContext {
+  const ids = new Set(blocks.map((block) => block.streamId));
+  const streams = [...context.streams].filter(([streamId]) => ids.has(streamId));
+  return { ...context, streams: new Map(streams) };
+}
+
+async function foldBlocks(
+  run: RemoteRun,
+  request: RunRequest,
+  deps: BuildDependencies,
+): Promise<RejectedBlock[]> {
+  const { view, blocks } = request;
   const rejected: RejectedBlock[] = [];
   // Wakes a reader that waits for room when a later stage has failed.
   const failure = new AbortController();
@@ -55,7 +86,8 @@ export async function buildRun(request: RunRequest, deps: BuildDependencies): Pr
           rejected.push({ blockId: decoded.block.blockId, reason: decoded.reason });
           reportRejection(decoded, view, deps);
         } else {
-          builder.add(decoded.block, decoded.parsed);
+          using _token = await deps.cpuTokens.acquire(signal);
+          await run.add(decoded.block, decoded.parsed);
           deps.metrics.blocksFolded.inc({ view: view.name });
         }
       }),
@@ -65,7 +97,7 @@ export async function buildRun(request: RunRequest, deps: BuildDependencies): Pr
     signal,
     observer,
   });
-  return { result: builder.finish(), rejected };
+  return rejected;
 }
 
 async function abortOnFailure<T>(failure: AbortController, work: () => Promise<T>): Promise<T> {

@@ -43,6 +43,11 @@ export class DecodeWorkerPool implements AsyncDisposable {
     this.#options = options;
   }
 
+  /** Starts the threads that there may be, so that no build waits for it. */
+  start(): void {
+    while (this.#all.size < this.#options.workers) this.#idle.push(this.#start());
+  }
+
   /**
    * Decodes one block. The payload is copied when it has to be sent twice, so the caller's stays whole.
    *

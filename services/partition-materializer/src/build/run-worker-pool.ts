@@ -1,0 +1,224 @@
+/**
+ * Worker threads that fold runs and write their files. A run stays on the thread it was started on. A thread
+ * that ends takes its runs with it: they fail as retryable, and the next run gets a new thread.
+ */
+
+import { Worker } from 'node:worker_threads';
+import { AppError, errorMessage } from '@tracelake/domain';
+import type { RunContext, SourceBlock, ViewSet } from '@tracelake/lakehouse';
+import { MaterializerError } from '../materializer-error.ts';
+import type {
+  FinishedRun,
+  RunCall,
+  RunCommand,
+  RunFailure,
+  RunFile,
+  RunReply,
+} from './run-messages.ts';
+
+export interface RunWorkerPoolOptions {
+  /** Threads; they start when first needed, or all at once by `start`. */
+  readonly workers: number;
+  readonly onWorkerLost?: (reason: string) => void;
+}
+
+export interface RunStartRequest {
+  readonly view: ViewSet;
+  /** With the streams of the run's blocks at least. */
+  readonly context: RunContext;
+  readonly carryIn: Uint8Array | undefined;
+}
+
+/** A fixed number of threads; closing it stops them at once. */
+export class RunWorkerPool implements AsyncDisposable {
+  readonly #options: RunWorkerPoolOptions;
+  readonly #threads = new Set<RunThread>();
+  #nextRunId = 1;
+  #isClosed = false;
+
+  constructor(options: RunWorkerPoolOptions) {
+    this.#options = options;
+  }
+
+  /** Starts the threads that there may be, so that no build waits for it. */
+  start(): void {
+    while (this.#threads.size < this.#options.workers) this.#add();
+  }
+
+  /** Errors: `materializer.run-worker-lost`, `materializer.stopping` (both retryable), the view's own. */
+  async startRun({ view, context, carryIn }: RunStartRequest): Promise<RemoteRun> {
+    if (this.#isClosed) throw stopping();
+    const thread = this.#leastBusy();
+    const run = new RemoteRun(thread, this.#nextRunId++, view);
+    thread.runCount++;
+    try {
+      const { moduleUrl } = view;
+      await thread.call(run.runId, { kind: 'start', moduleUrl, context, carryIn }, []);
+      return run;
+    } catch (error) {
+      await run[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  #leastBusy(): RunThread {
+    let least: RunThread | undefined;
+    for (const thread of this.#threads) {
+      if (least === undefined || thread.runCount < least.runCount) least = thread;
+    }
+    const isFull = this.#threads.size >= this.#options.workers;
+    return least !== undefined && (isFull || least.runCount === 0) ? least : this.#add();
+  }
+
+  #add(): RunThread {
+    const thread: RunThread = new RunThread((reason) => {
+      if (this.#threads.delete(thread) && !this.#isClosed) this.#options.onWorkerLost?.(reason);
+    });
+    this.#threads.add(thread);
+    return thread;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#threads].map((thread) => thread.terminate(stopping())));
+  }
+}
+
+/** How long a dropped run may take to let go of its file before its thread is ended. */
+const DROP_MS = 10_000;
+
+/** A run on its worker; dispose it when it is finished or of no more use. */
+export class RemoteRun implements AsyncDisposable {
+  readonly runId: number;
+  readonly #thread: RunThread;
+  readonly #view: ViewSet;
+  #isOpen = true;
+
+  constructor(thread: RunThread, runId: number, view: ViewSet) {
+    this.#thread = thread;
+    this.runId = runId;
+    this.#view = view;
+  }
+
+  /** Folds the next block, whose arrays move to the worker. */
+  async add(block: SourceBlock, parsed: unknown): Promise<void> {
+    const transfer = this.#view.transferList(parsed);
+    await this.#thread.call(this.runId, { kind: 'add', block, parsed }, transfer);
+  }
+
+  /**
+   * Puts the rows in order and into the file. When the signal fires the file is given up, and the call ends
+   * when it is gone.
+   *
+   * Errors: those of `writeParquet`, `materializer.run-worker-lost`, `materializer.stopping`.
+   */
+  async finish(file: RunFile, signal: AbortSignal): Promise<FinishedRun> {
+    signal.throwIfAborted();
+    const drop = () => void this[Symbol.asyncDispose]();
+    signal.addEventListener('abort', drop, { once: true });
+    try {
+      const finished = await this.#thread.call(this.runId, { kind: 'finish', file }, []);
+      if (finished === undefined) throw new Error('a run was finished without a result');
+      return finished;
+    } finally {
+      signal.removeEventListener('abort', drop);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#thread.runCount--;
+    const late = setTimeout(() => {
+      void this.#thread.terminate(lost('it did not give up a run'));
+    }, DROP_MS);
+    try {
+      await this.#thread.call(this.runId, { kind: 'drop' }, []);
+    } catch {
+      // The thread is gone, and the run with it.
+    } finally {
+      clearTimeout(late);
+    }
+  }
+}
+
+interface Waiting {
+  readonly resolve: (finished: FinishedRun | undefined) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** One worker with any number of runs. Once it is lost it stays lost. */
+class RunThread {
+  runCount = 0;
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #onLost: (reason: string) => void;
+  #lost: Error | undefined;
+  #nextCallId = 1;
+
+  constructor(onLost: (reason: string) => void) {
+    this.#onLost = onLost;
+    this.#worker = new Worker(new URL('./run-worker.ts', import.meta.url), { name: 'run' });
+    // An idle worker does not keep the process alive.
+    this.#worker.unref();
+    this.#worker.on('message', (reply: RunReply) => this.#settle(reply));
+    this.#worker.on('messageerror', (error) => this.#lose(lost(errorMessage(error))));
+    this.#worker.on('error', (error) => this.#lose(lost(errorMessage(error))));
+    this.#worker.on('exit', (status) => this.#lose(lost(`it exited with status ${status}`)));
+  }
+
+  async call(
+    runId: number,
+    command: RunCommand,
+    transfer: ArrayBuffer[],
+  ): Promise<FinishedRun | undefined> {
+    if (this.#lost !== undefined) throw this.#lost;
+    const callId = this.#nextCallId++;
+    const { promise, resolve, reject } = Promise.withResolvers<FinishedRun | undefined>();
+    this.#waiting.set(callId, { resolve, reject });
+    this.#worker.ref();
+    const call: RunCall = { callId, runId, command };
+    this.#worker.postMessage(call, transfer);
+    return await promise;
+  }
+
+  async terminate(reason: Error): Promise<void> {
+    this.#lose(reason);
+    await this.#worker.terminate();
+  }
+
+  #settle(reply: RunReply): void {
+    const waiting = this.#waiting.get(reply.callId);
+    this.#waiting.delete(reply.callId);
+    if (this.#waiting.size === 0) this.#worker.unref();
+    if ('failure' in reply) waiting?.reject(errorOf(reply.failure));
+    else waiting?.resolve(reply.finished);
+  }
+
+  #lose(reason: Error): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = reason;
+    this.#worker.unref();
+    for (const { reject } of this.#waiting.values()) reject(reason);
+    this.#waiting.clear();
+    this.#onLost(reason.message);
+  }
+}
+
+function errorOf({ code, message, retryable, details }: RunFailure): Error {
+  return code === undefined
+    ? new Error(message)
+    : new AppError(code, message, { retryable, details });
+}
+
+function lost(reason: string): MaterializerError {
+  return new MaterializerError('materializer.run-worker-lost', `a run worker was lost: ${reason}`, {
+    retryable: true,
+  });
+}
+
+function stopping(): MaterializerError {
+  return new MaterializerError('materializer.stopping', 'the run workers are stopping', {
+    retryable: true,
+  });
+}
