@@ -7,6 +7,7 @@
 
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadFixture, RecordingBuilder } from '@tracelake/test-kit';
@@ -241,8 +242,10 @@ test('a failure after the first byte cuts the connection, and a reader of lines 
 
 test('nothing of a query is left in the temporary directory', async () => {
   await assertSoon(async () => {
-    const names = await readdir(lake.tempDir);
-    return names.every((name) => !name.startsWith('tracelake-query-'));
+    const [own = ''] = await readdir(lake.tempDir);
+    assert.match(own, /^tracelake-query-/, 'all of a service lies in its one directory');
+    const names = await readdir(join(lake.tempDir, own));
+    return names.every((name) => !name.startsWith('query-'));
   });
 });
 

@@ -3,7 +3,6 @@
  * store, bus, cache, query processes, HTTP. So a stop first lets the queries under way end.
  */
 
-import { access, constants, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Bus, connectBus } from '@tracelake/bus';
 import { ObjectCache } from '@tracelake/lake-reading';
@@ -18,6 +17,7 @@ import {
   type ServiceContext,
 } from '@tracelake/service-kit';
 import { createLakeCatalog } from '@tracelake/sql';
+import { makeWorkDirectory } from '@tracelake/storage';
 import type { QueryConfig } from './config.ts';
 import { defaultEngineOptions, EnginePool } from './engine/engine-pool.ts';
 import { problemOfQueryError } from './http/error-response.ts';
@@ -36,7 +36,8 @@ export async function createQueryService(
 ): Promise<RunningService> {
   await using stack = new AsyncDisposableStack();
   const { logger, metrics } = context;
-  await access(config.tempDir, constants.W_OK);
+  // Everything that is written lies in it: what a killed service left is swept by the next one's start.
+  const { path: tempDir } = stack.use(await makeWorkDirectory(config.tempDir, 'query'));
   const events = new TelemetryEvents(logger, metrics);
   const lake = stack.use(await openLakeStores(config, context, 'tracelake-query'));
   const { db, objects } = lake;
@@ -48,9 +49,9 @@ export async function createQueryService(
       onEvent: (event) => events.busEvent(event),
     }),
   );
-  const { tempDir, cacheBytes: capacityBytes } = config;
+  const { cacheBytes: capacityBytes } = config;
   const cache = stack.use(await ObjectCache.create({ objects, tempDir, capacityBytes }));
-  const pool = stack.use(await openPool(config));
+  const pool = stack.use(openPool(config, join(tempDir, 'engines')));
   const queue = new QueryQueue({ running: config.runningMax, waiting: config.waitingMax });
   events.registerGauges(metrics, {
     running: () => queue.running,
@@ -94,9 +95,8 @@ export async function createQueryService(
   };
 }
 
-async function openPool(config: QueryConfig): Promise<EnginePool> {
-  const directory = await mkdtemp(join(config.tempDir, 'tracelake-engines-'));
-  const defaults = defaultEngineOptions(directory);
+function openPool(config: QueryConfig, tempDir: string): EnginePool {
+  const defaults = defaultEngineOptions(tempDir);
   const { memoryBytes, threads, tempBytesMax } = config;
   return new EnginePool({
     ...defaults,

@@ -217,7 +217,7 @@ export class SourceResolver {
   }
 
   async #makeDirectory(held: AsyncDisposableStack): Promise<string> {
-    const directory = await mkdtemp(join(this.#parts.tempDir, 'tracelake-query-'));
+    const directory = await mkdtemp(join(this.#parts.tempDir, 'query-'));
     held.defer(() => rm(directory, { recursive: true, force: true }));
     return directory;
   }
