@@ -6,6 +6,7 @@ export { ConfigError, type ConfigIssue } from './config-error.ts';
 export { type Environment, EnvReader, type NumberRange, type UrlRule } from './env-reader.ts';
 export { createHttpServer, type HttpServer, type HttpServerOptions } from './http-server.ts';
 export { InFlightTracker } from './in-flight-tracker.ts';
+export { isKnownVariable } from './known-variables.ts';
 export { type LakeStores, openLakeStores } from './lake-stores.ts';
 export {
   createLogger,
