@@ -24,14 +24,8 @@ import {
   Vector,
 } from 'apache-arrow';
 import { arrowTypeOf, dataFromValues } from './arrow-values.ts';
-import {
-  isText,
-  type ResultColumn,
-  readBytes,
-  readText,
-  readValidity,
-  readValues,
-} from './result-columns.ts';
+import { readBytes, readValidity } from './column-memory.ts';
+import { isText, type ResultColumn, readText, readValues } from './result-columns.ts';
 
 /** Gathers one column; after `take` it begins anew. */
 export interface ColumnGatherer {

@@ -8,7 +8,8 @@ import {
   DuckDBTypeId,
   type DuckDBValue,
 } from '@duckdb/node-api';
-import duckdb from '@duckdb/node-bindings';
+import { readBytes, readValidity } from './column-memory.ts';
+import { TextVector } from './text-vector.ts';
 
 export interface ResultColumn {
   readonly name: string;
@@ -22,28 +23,6 @@ export function resultColumns(result: DuckDBResult): ResultColumn[] {
   return result
     .deduplicatedColumnNames()
     .map((name, index) => ({ name, index, type: types[index] as DuckDBType }));
-}
-
-/** Which rows of a chunk's column hold a value. */
-export interface Validity {
-  readonly hasNulls: boolean;
-  isValid(row: number): boolean;
-}
-
-export function readValidity(chunk: DuckDBDataChunk, column: number): Validity {
-  const vector = duckdb.data_chunk_get_vector(chunk.chunk, column);
-  const byteCount = Math.ceil(chunk.rowCount / 64) * 8;
-  const bits = duckdb.vector_get_validity(vector, byteCount) as Uint8Array | null;
-  if (bits === null) return { hasNulls: false, isValid: () => true };
-  return { hasNulls: true, isValid: (row) => (((bits[row >> 3] ?? 0) >> (row & 7)) & 1) === 1 };
-}
-
-/**
- * The bytes of a column of fixed width, in DuckDB's memory: gone with the chunk.
- */
-export function readBytes(chunk: DuckDBDataChunk, column: number, width: number): Uint8Array {
-  const vector = duckdb.data_chunk_get_vector(chunk.chunk, column);
-  return duckdb.vector_get_data(vector, chunk.rowCount * width);
 }
 
 /** Any column, a JavaScript value each: slow, for types that are rare. */
@@ -67,21 +46,15 @@ export function readText(chunk: DuckDBDataChunk, column: ResultColumn): TextChun
     : readVarchar(chunk, column.index);
 }
 
-/** A `string_t`: length, then either the bytes themselves or a prefix and a pointer. */
-const STRING_BYTES = 16;
-const INLINE_BYTES_MAX = 12;
-
 /** Twice the rows of a chunk, a power of two. */
 const SLOTS = 4096;
 const slots = new Int32Array(SLOTS);
 
-/**
- * Strings of a dictionary page share one address, short ones their 16 bytes: each is decoded once a chunk.
- */
+/** Equal texts of a dictionary page share one address, short ones their bytes: each is decoded once a chunk. */
 function readVarchar(chunk: DuckDBDataChunk, column: number): TextChunk {
   const { rowCount } = chunk;
-  const bytes = readBytes(chunk, column, STRING_BYTES);
-  const words = new Int32Array(bytes.buffer, bytes.byteOffset, rowCount * 4);
+  const texts = new TextVector(chunk, column);
+  const { words } = texts;
   const { hasNulls, isValid } = readValidity(chunk, column);
   const codes = new Int32Array(rowCount);
   const values: string[] = [];
@@ -98,7 +71,7 @@ function readVarchar(chunk: DuckDBDataChunk, column: number): TextChunk {
       const entry = slots[slot] ?? 0;
       if (entry === 0) {
         codes[row] = values.length;
-        values.push(decode(bytes, row * STRING_BYTES));
+        values.push(texts.text(row));
         firstRows.push(at);
         slots[slot] = values.length;
         break;
@@ -128,15 +101,6 @@ function sameWords(words: Int32Array, a: number, b: number): boolean {
     words[a + 2] === words[b + 2] &&
     words[a + 3] === words[b + 3]
   );
-}
-
-function decode(bytes: Uint8Array, at: number): string {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const length = buffer.readUInt32LE(at);
-  if (length <= INLINE_BYTES_MAX) return buffer.toString('utf8', at + 4, at + 4 + length);
-  const pointerAt = bytes.byteOffset + at + 8;
-  const text = duckdb.get_data_from_pointer(bytes.buffer as ArrayBuffer, pointerAt, length);
-  return Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString('utf8');
 }
 
 function readEnum(chunk: DuckDBDataChunk, column: number, type: DuckDBEnumType): TextChunk {
