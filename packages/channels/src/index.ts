@@ -10,7 +10,7 @@ export {
   type PipelineObserver,
   type PipelineStage,
   type StageWait,
-  withIoToken,
+  withToken,
 } from './pipeline-observer.ts';
 export { ReorderBuffer } from './reorder-buffer.ts';
 export { runStagedPipeline, type StagedPipelineOptions } from './staged-pipeline.ts';

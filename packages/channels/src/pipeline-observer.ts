@@ -48,21 +48,20 @@ export async function observeWait<T>(
 }
 
 /**
- * Runs one read or write of a store while holding an I/O token, so that all pipelines of a process together have at
- * most the pool's size under way. `io` must wait for nothing but the store: then no pipeline can wait for another.
- * Throws the signal's reason when it aborts before there is a token.
+ * Runs `action` while holding a token of a pool that all pipelines of a process share, and tells how long it was waited
+ * for. While it holds an I/O token an action must wait for nothing but the store, or pipelines could wait for each
+ * other. Throws the signal's reason when it aborts before there is a token.
  */
-export async function withIoToken<T>(
-  ioTokens: TokenPool,
-  io: () => Promise<T>,
+export async function withToken<T>(
+  tokens: TokenPool,
+  action: () => Promise<T>,
   told: {
     readonly observer: PipelineObserver | undefined;
-    readonly stage: 'reader' | 'writer';
+    readonly stage: PipelineStage;
+    readonly waitingFor: 'cpu_token' | 'io_token';
     readonly signal: AbortSignal;
   },
 ): Promise<T> {
-  const { observer, stage, signal } = told;
-  const waited = { observer, stage, waitingFor: 'io_token' } as const;
-  using _token = await observeWait(ioTokens.acquire(signal), waited);
-  return await io();
+  using _token = await observeWait(tokens.acquire(told.signal), told);
+  return await action();
 }

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { seededRandom } from '@tracelake/test-kit';
-import { type PipelineObserver, withIoToken } from './pipeline-observer.ts';
+import { type PipelineObserver, withToken } from './pipeline-observer.ts';
 import { runStagedPipeline, type StagedPipelineOptions } from './staged-pipeline.ts';
 import { TokenPool } from './token-pool.ts';
 
@@ -246,6 +246,29 @@ test('a worker without a CPU token waits for that, and the wait counts though it
   assert((waited[0] ?? 0) > 45);
 });
 
+test('a writer that computes takes a token for each item, waits for it, and cannot deadlock', async () => {
+  const cpuTokens = new TokenPool(1);
+  const waits: string[] = [];
+  let held = 0;
+  const computing = async () => {
+    held++;
+    assert.equal(held, 1);
+    await nextTurn();
+    held--;
+  };
+  const observer: PipelineObserver = {
+    blocked: (stage, waitingFor) => waits.push(`${stage} ${waitingFor}`),
+  };
+  const work = async (item: number) => {
+    await computing();
+    return item;
+  };
+  const shape = { cpuTokens, work, write: computing, writeTakesToken: true, observer };
+  await Promise.all([run(20, probe(), shape), run(20, probe(), { ...shape, channelDepth: 1 })]);
+  assert.equal(waits.filter((wait) => wait === 'writer cpu_token').length, 40);
+  assert.equal(cpuTokens.available, 1);
+});
+
 test('all pipelines together have as much input and output under way as there are I/O tokens', async () => {
   const ioTokens = new TokenPool(3);
   const blocked: string[] = [];
@@ -261,14 +284,15 @@ test('all pipelines together have as much input and output under way as there ar
   const observer: PipelineObserver = {
     blocked: (stage, waitingFor, ms) => ms > 0.5 && blocked.push(`${stage} ${waitingFor}`),
   };
+  const told = { observer, waitingFor: 'io_token', signal } as const;
   const pipelines = Array.from({ length: 4 }, async () => {
     async function* read() {
       for (let item = 0; item < 10; item++) {
-        await withIoToken(ioTokens, io, { observer, stage: 'reader', signal });
+        await withToken(ioTokens, io, { ...told, stage: 'reader' });
         yield item;
       }
     }
-    const write = () => withIoToken(ioTokens, io, { observer, stage: 'writer', signal });
+    const write = () => withToken(ioTokens, io, { ...told, stage: 'writer' });
     await run(10, probe(), { read: read(), write });
   });
   await Promise.all(pipelines);

@@ -5,7 +5,7 @@
  */
 
 import { BoundedChannel } from './bounded-channel.ts';
-import { observeWait, type PipelineObserver } from './pipeline-observer.ts';
+import { observeWait, type PipelineObserver, withToken } from './pipeline-observer.ts';
 import { ReorderBuffer } from './reorder-buffer.ts';
 import type { TokenPool } from './token-pool.ts';
 
@@ -15,6 +15,8 @@ export interface StagedPipelineOptions<In, Mid> {
   readonly work: (item: In, signal: AbortSignal) => Promise<Mid>;
   /** Takes results one at a time, in the order they were read. */
   readonly write: (result: Mid, signal: AbortSignal) => Promise<void>;
+  /** The writer computes too: it holds a CPU token while it writes. Default false. */
+  readonly writeTakesToken?: boolean;
   /** Items worked on at the same time, tokens permitting. */
   readonly workers: number;
   readonly cpuTokens: TokenPool;
@@ -116,28 +118,40 @@ class StagedPipeline<In, Mid> {
     }
   }
 
-  async #work(item: In): Promise<Mid> {
-    const { observer, cpuTokens, work } = this.#options;
-    const forToken = { observer, stage: 'worker', waitingFor: 'cpu_token' } as const;
-    using _token = await observeWait(cpuTokens.acquire(this.#signal), forToken);
+  #work(item: In): Promise<Mid> {
+    const work = () => this.#busy('worker', () => this.#options.work(item, this.#signal));
+    return this.#withCpuToken('worker', work);
+  }
+
+  #write(result: Mid): Promise<void> {
+    const { write, writeTakesToken = false } = this.#options;
+    const writing = () => this.#busy('writer', () => write(result, this.#signal));
+    return writeTakesToken ? this.#withCpuToken('writer', writing) : writing();
+  }
+
+  #withCpuToken<T>(stage: 'worker' | 'writer', action: () => Promise<T>): Promise<T> {
+    const { observer, cpuTokens } = this.#options;
+    const signal = this.#signal;
+    return withToken(cpuTokens, action, { observer, stage, waitingFor: 'cpu_token', signal });
+  }
+
+  async #busy<T>(stage: 'worker' | 'writer', action: () => Promise<T>): Promise<T> {
     const startMs = performance.now();
-    const result = await work(item, this.#signal);
-    observer?.busy?.('worker', performance.now() - startMs);
+    const result = await action();
+    this.#options.observer?.busy?.(stage, performance.now() - startMs);
     return result;
   }
 
   async writeAll(): Promise<void> {
-    const { observer, write } = this.#options;
+    const { observer } = this.#options;
     const forInput = { observer, stage: 'writer', waitingFor: 'input' } as const;
     for (;;) {
       const received = await observeWait(this.#toWriter.take(this.#signal), forInput);
       if (received.done) return;
       const { result, sinceMs } = received.value;
-      const startMs = performance.now();
       observer?.writerQueueDepth?.(this.#toWriter.depth);
-      observer?.writerQueueWaitMs?.(startMs - sinceMs);
-      await write(result, this.#signal);
-      observer?.busy?.('writer', performance.now() - startMs);
+      observer?.writerQueueWaitMs?.(performance.now() - sinceMs);
+      await this.#write(result);
     }
   }
 }

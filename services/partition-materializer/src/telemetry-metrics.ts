@@ -118,7 +118,7 @@ export function createMaterializerMetrics(metrics: Metrics): MaterializerMetrics
 const STAGE_WAITS: Readonly<Record<PipelineStage, readonly StageWait[]>> = {
   reader: ['input', 'room', 'io_token'],
   worker: ['input', 'cpu_token', 'room'],
-  writer: ['input', 'io_token'],
+  writer: ['input', 'cpu_token', 'io_token'],
 };
 
 function createStageMetrics(
@@ -133,7 +133,7 @@ function createStageMetrics(
   });
   const stageBusySeconds = metrics.counter({
     name: 'tracelake_stage_busy_seconds_total',
-    help: 'Seconds that workers decoded and writers folded, over all pipelines',
+    help: 'Seconds that workers decoded and writers folded and encoded, over all pipelines',
     labels: ['stage'],
   });
   // From the start, so that a rate is right from the first wait on.
@@ -146,7 +146,8 @@ function createStageMetrics(
 
 /** Shows tokens in use beside how many there are, and how many wait for one, as they are at each scrape. */
 export function measureTokens(metrics: Metrics, kind: 'cpu' | 'io', pool: TokenPool): void {
-  const work = kind === 'cpu' ? 'decoding' : 'reads and writes of the object store';
+  const work =
+    kind === 'cpu' ? 'decoding, folding and encoding' : 'reads and writes of the object store';
   metrics.gauge({
     name: `tracelake_${kind}_tokens`,
     help: `Tokens for ${work} that all pipelines share`,

@@ -1,4 +1,9 @@
-import { type PipelineObserver, type TokenPool, withIoToken } from '@tracelake/channels';
+import {
+  type PipelineObserver,
+  type PipelineStage,
+  type TokenPool,
+  withToken,
+} from '@tracelake/channels';
 import type {
   ByteRange,
   ObjectBody,
@@ -61,11 +66,16 @@ export class BoundedObjectStore implements ObjectStore {
     return this.#store.checkReady(signal);
   }
 
-  #read<T>(io: () => Promise<T>, signal = never): Promise<T> {
-    return withIoToken(this.#ioTokens, io, { observer: this.#observer, stage: 'reader', signal });
+  #read<T>(io: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#withIoToken('reader', io, signal);
   }
 
-  #write<T>(io: () => Promise<T>, signal = never): Promise<T> {
-    return withIoToken(this.#ioTokens, io, { observer: this.#observer, stage: 'writer', signal });
+  #write<T>(io: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#withIoToken('writer', io, signal);
+  }
+
+  #withIoToken<T>(stage: PipelineStage, io: () => Promise<T>, signal = never): Promise<T> {
+    const told = { observer: this.#observer, stage, waitingFor: 'io_token', signal } as const;
+    return withToken(this.#ioTokens, io, told);
   }
 }

@@ -4,13 +4,13 @@
  * budget and the run's cap on events.
  */
 
-import { runStagedPipeline } from '@tracelake/channels';
+import { runStagedPipeline, withToken } from '@tracelake/channels';
 import { ensureExists } from '@tracelake/domain';
 import type { RunContext, SourceBlock, ViewSet } from '@tracelake/lakehouse';
 import type { RejectedBlock } from '@tracelake/storage';
 import type { FetchedBlock } from './block-reader.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
-import { createQueueObserver } from './queue-observer.ts';
+import { createQueueObserver, createStageObserver } from './queue-observer.ts';
 import type { FinishedRun, RunFile } from './run-messages.ts';
 import type { RemoteRun } from './run-worker-pool.ts';
 
@@ -44,9 +44,17 @@ export async function foldRun(request: RunRequest, deps: BuildDependencies): Pro
   const kept = stack.move();
   return {
     rejected,
-    finish: async (file) => {
-      using _token = await deps.cpuTokens.acquire(request.signal);
-      return await run.finish(file, request.signal);
+    finish: (file) => {
+      const { signal } = request;
+      const observer = createStageObserver(deps.metrics);
+      const told = { observer, stage: 'writer', waitingFor: 'cpu_token', signal } as const;
+      const finish = async () => {
+        const startMs = performance.now();
+        const finished = await run.finish(file, signal);
+        observer.busy?.('writer', performance.now() - startMs);
+        return finished;
+      };
+      return withToken(deps.cpuTokens, finish, told);
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
@@ -86,12 +94,13 @@ async function foldBlocks(
           rejected.push({ blockId: decoded.block.blockId, reason: decoded.reason });
           reportRejection(decoded, view, deps);
         } else {
-          using _token = await deps.cpuTokens.acquire(signal);
           await run.add(decoded.block, decoded.parsed);
           deps.metrics.blocksFolded.inc({ view: view.name });
         }
       }),
     workers: deps.settings.workers,
+    // Folding takes a core as decoding does.
+    writeTakesToken: true,
     cpuTokens: deps.cpuTokens,
     channelDepth: deps.settings.channelDepth,
     signal,
