@@ -9,7 +9,7 @@ import {
 import type { SourceBlock } from '@tracelake/lakehouse';
 import type { Queryable } from './postgres/database.ts';
 import { microsecondsToNs, nsToMicroseconds } from './postgres/microseconds.ts';
-import { fragment, sql } from './postgres/sql.ts';
+import { fragment, prepared, sql } from './postgres/sql.ts';
 import { StorageError } from './storage-error.ts';
 import { listUnannouncedIds, markAnnounced, type UnannouncedFilter } from './unannounced.ts';
 
@@ -201,8 +201,7 @@ export class BlockRepository {
   }
 
   async #insert(blocks: readonly NewBlock[], signal?: AbortSignal): Promise<ContentRow[]> {
-    return this.#db.query<ContentRow>(
-      sql`
+    const statement = sql`
         WITH new AS (
           INSERT INTO blocks (block_id, stream_id, process_id, begin_time, begin_ticks, end_time,
             end_ticks, nb_objects, object_offset, payload_size, content_sha256)
@@ -225,18 +224,16 @@ export class BlockRepository {
           ON CONFLICT (block_id) DO NOTHING
           RETURNING block_id, content_sha256, insert_time),
         queued AS (INSERT INTO unannounced (kind, id) SELECT 'block', block_id FROM new)
-        SELECT block_id, content_sha256, unix_us(insert_time) AS insert_us FROM new`,
-      signal,
-    );
+        SELECT block_id, content_sha256, unix_us(insert_time) AS insert_us FROM new`;
+    return this.#db.query<ContentRow>(prepared('blocks-insert', statement), signal);
   }
 
   async #findContent(ids: readonly BlockId[], signal?: AbortSignal): Promise<ContentRow[]> {
     if (ids.length === 0) return [];
-    return this.#db.query<ContentRow>(
-      sql`SELECT block_id, content_sha256, unix_us(insert_time) AS insert_us FROM blocks
-        WHERE block_id = ANY(${ids}::uuid[])`,
-      signal,
-    );
+    const statement = sql`
+      SELECT block_id, content_sha256, unix_us(insert_time) AS insert_us FROM blocks
+      WHERE block_id = ANY(${ids}::uuid[])`;
+    return this.#db.query<ContentRow>(prepared('blocks-content', statement), signal);
   }
 }
 

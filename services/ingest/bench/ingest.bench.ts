@@ -4,7 +4,7 @@
  * the body, with the same client, and what the disk syncs in a second. Rounds are interleaved and the best counts.
  *
  * `--seconds` for each cell (0.8), `--rounds` (3), `--connections` (1,16,64), `--kilobytes` (4.5,200,2900),
- * `--warm-up` in seconds (3), `--node-options` for the service, as `--cpu-prof`.
+ * `--writer-threads` of the service, `--warm-up` in seconds (3), `--node-options` for the service, as `--cpu-prof`.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -33,6 +33,7 @@ const { values } = parseArgs({
     kilobytes: { type: 'string', default: '4.5,200,2900' },
     memory: { type: 'string', default: '20000' },
     'warm-up': { type: 'string', default: '3' },
+    'writer-threads': { type: 'string', default: '' },
     'node-options': { type: 'string', default: '' },
   },
   strict: false,
@@ -56,6 +57,7 @@ const ingest = stack.use(
     TRACELAKE_NATS_URL: nats.url,
     TRACELAKE_OBJECT_STORE_URL: pathToFileURL(join(root, 'objects')).href,
     TRACELAKE_INGEST_PORT: '0',
+    TRACELAKE_INGEST_OBJECT_WRITER_THREADS: String(values['writer-threads']),
     NODE_OPTIONS: String(values['node-options']),
   }),
 );
@@ -65,6 +67,7 @@ const probe = startProgram('sync-probe.ts');
 const [barePort] = (await once(bare, 'message')) as [number];
 const ingestPort = Number(new URL(ingest.url).port);
 const ingestPid = ingest.child.pid ?? 0;
+const postgresPid = postgres.pid ?? 0;
 
 interface Measured extends LoadResult {
   readonly blocksPerSecond: number;
@@ -90,7 +93,7 @@ async function ask<Answer>(child: ChildProcess, order: LoadOrder | SyncOrder): P
 }
 
 async function load(port: number, cell: Cell, durationMs: number): Promise<Measured> {
-  const trees = [[ingestPid], [postgres.pid], [process.pid]];
+  const trees = [[ingestPid], [postgresPid], [process.pid]];
   const before = trees.map(cpuMsOfTrees);
   const order = {
     port,

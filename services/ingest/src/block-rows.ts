@@ -18,8 +18,8 @@ export interface BlockRowsOptions {
 
 /** One statement stays short, since all of it is answered when its commit is durable. */
 const STATEMENT_ROWS_MAX = 500;
-/** While one waits for its commit, the next can be prepared. More would only make smaller batches. */
-const STATEMENTS_AT_ONCE = 2;
+/** Of each kind. More would make smaller batches, and so more statements and commits for as many rows. */
+const STATEMENTS_AT_ONCE = 1;
 /** The budget of bytes in flight refuses long before, unless an operator raised it. */
 const WAITING_ROWS_MAX = 20_000;
 

@@ -231,6 +231,7 @@ async function runStatement<Row>(client: pg.PoolClient, statement: SqlStatement)
     const result = await client.query<pg.QueryResultRow>({
       text: statement.text,
       values: [...statement.values],
+      ...(statement.name === undefined ? {} : { name: statement.name }),
     });
     return result.rows as Row[];
   } catch (error) {

@@ -2,6 +2,8 @@
 export interface SqlStatement {
   readonly text: string;
   readonly values: readonly unknown[];
+  /** The server parses and plans it once a connection under this name. */
+  readonly name?: string;
 }
 
 const FRAGMENT = Symbol('fragment');
@@ -29,6 +31,11 @@ export function sql(parts: TemplateStringsArray, ...items: readonly unknown[]): 
     text += parts[index + 1] ?? '';
   });
   return { text, values };
+}
+
+/** Gives a statement that runs often a name; its text never varies. */
+export function prepared(name: string, statement: SqlStatement): SqlStatement {
+  return { ...statement, name };
 }
 
 function isFragment(item: unknown): item is SqlFragment {

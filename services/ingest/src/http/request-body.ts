@@ -46,20 +46,26 @@ interface CollectOptions extends BodyLimits {
 
 function collect(request: IncomingMessage, options: CollectOptions): Promise<Uint8Array> {
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+  // A declared length has its place in the budget already, so its bytes go where they belong and are held once.
+  const whole = Buffer.allocUnsafeSlow(options.declaredBytes);
   const chunks: Buffer[] = [];
   let receivedBytes = 0;
+  let placedBytes = 0;
   const onData = (chunk: Buffer) => {
     receivedBytes += chunk.length;
     if (receivedBytes > options.maxBodyBytes) return stop(tooLarge(options.maxBodyBytes));
-    // A declared length is paid for already; a chunked body pays as it comes.
-    const isPaid =
-      receivedBytes <= options.declaredBytes || options.reservation.tryGrow(chunk.length);
-    if (!isPaid) return stop(overloaded());
+    if (receivedBytes <= options.declaredBytes) {
+      placedBytes += chunk.copy(whole, placedBytes);
+      return;
+    }
+    // A chunked body pays as it comes.
+    if (!options.reservation.tryGrow(chunk.length)) return stop(overloaded());
     chunks.push(chunk);
   };
   const onEnd = () => {
     stopListening();
-    resolve(Buffer.concat(chunks, receivedBytes));
+    const placed = whole.subarray(0, placedBytes);
+    resolve(chunks.length === 0 ? placed : Buffer.concat([placed, ...chunks], receivedBytes));
   };
   const onGone = () => stop(aborted());
   const stopListening = () => {
