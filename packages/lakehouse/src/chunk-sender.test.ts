@@ -4,30 +4,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BoundedChannel, ChannelClosedError } from '@tracelake/channels';
 import { seededRandom } from '@tracelake/test-kit';
 import { RecordBatchStreamWriter, tableFromIPC } from 'apache-arrow';
-import { type ChunkBatch, ChunkSender, chunkSchema } from './chunk-sender.ts';
+import { type Chunk, ChunkSender, chunkSchema } from './chunk-sender.ts';
 
-function makeChannel(capacity = 1000): BoundedChannel<ChunkBatch> {
+function makeChannel(capacity = 1000): BoundedChannel<Chunk> {
   return new BoundedChannel({ capacity, name: 'chunks' });
 }
 
-interface Chunk {
-  readonly id: number;
-  readonly bytes: Uint8Array;
-}
-
-function chunkOf(batch: ChunkBatch): Chunk {
+/** As plain bytes, once it is seen that its record batch says the same. */
+function copyOf(chunk: Chunk): { readonly id: number; readonly bytes: Uint8Array } {
+  const batch = chunk.toRecordBatch();
   assert.equal(batch.numRows, 1);
-  const id = batch.getChild('chunk_id')?.get(0);
-  const bytes = batch.getChild('chunk_data')?.get(0);
-  assert(typeof id === 'number' && bytes instanceof Uint8Array);
-  return { id, bytes };
+  assert.equal(batch.getChild('chunk_id')?.get(0), chunk.id);
+  assert.deepEqual(batch.getChild('chunk_data')?.get(0), new Uint8Array(chunk.data));
+  return { id: chunk.id, bytes: chunk.data };
 }
 
-async function drain(channel: BoundedChannel<ChunkBatch>): Promise<Chunk[]> {
+async function drain(channel: BoundedChannel<Chunk>): Promise<ReturnType<typeof copyOf>[]> {
   channel.close();
   const chunks: Chunk[] = [];
-  for await (const batch of channel) chunks.push(chunkOf(batch));
-  return chunks;
+  for await (const chunk of channel) chunks.push(chunk);
+  return chunks.map(copyOf);
 }
 
 test('bytes below the chunk size wait for a flush, which sends them once', async () => {
@@ -121,7 +117,7 @@ test('a full channel makes the writer wait, and a slow reader still gets every b
   assert.equal(channel.depth, 16);
   assert.equal(isDone, false);
   let byteCount = 0;
-  for await (const batch of channel) byteCount += chunkOf(batch).bytes.length;
+  for await (const { data } of channel) byteCount += data.length;
   await writing;
   assert.equal(byteCount, 1024 * 1024);
   assert.equal(channel.stats.maxDepth, 16);
@@ -152,7 +148,7 @@ test('the batches are an Arrow stream of int32 ids and binary data', async () =>
   channel.close();
   const writer = new RecordBatchStreamWriter();
   writer.reset(undefined, chunkSchema);
-  for await (const batch of channel) writer.write(batch);
+  for await (const chunk of channel) writer.write(chunk.toRecordBatch());
   writer.finish();
   const parts: Uint8Array[] = [];
   for await (const part of writer) parts.push(part);

@@ -1,6 +1,6 @@
 /**
- * Bytes to chunks of one size, each a record batch `(chunk_id, chunk_data)` of one row, through a bounded
- * channel. A full channel makes `writeAll` wait, and that is all the backpressure there is: no polling, no state
+ * Bytes to chunks of one size, each worth a record batch `(chunk_id, chunk_data)` of one row, through a bounded
+ * channel. The batch is made for those who want Arrow; making it costs more than filling the chunk. A full channel makes `writeAll` wait, and that is all the backpressure there is: no polling, no state
  * between two calls but the bytes that do not fill a chunk yet.
  */
 
@@ -22,24 +22,54 @@ export type ChunkBatch = RecordBatch<ChunkColumns>;
 
 const CHUNKS_MAX = 2 ** 31;
 
+/** Chunks are cut from blocks of about this size: one allocation for many. */
+const BLOCK_BYTES = 128 * 1024;
+
+/** One chunk. Its bytes are its own and never change. */
+export class Chunk {
+  /** From 0 up. */
+  readonly id: number;
+  readonly data: Uint8Array<ArrayBuffer>;
+
+  constructor(id: number, data: Uint8Array<ArrayBuffer>) {
+    this.id = id;
+    this.data = data;
+  }
+
+  /** The chunk as a record batch of one row over the same bytes. */
+  toRecordBatch(): ChunkBatch {
+    const { id, data } = this;
+    const valueOffsets = Int32Array.of(0, data.length);
+    const children = [
+      makeData({ type: new Int32(), length: 1, nullCount: 0, data: Int32Array.of(id) }),
+      makeData({ type: new Binary(), length: 1, nullCount: 0, valueOffsets, data }),
+    ];
+    const type = new Struct<ChunkColumns>(FIELDS);
+    return new RecordBatch(chunkSchema, makeData({ type, length: 1, nullCount: 0, children }));
+  }
+}
+
 /**
  * Sends chunks of exactly `chunkBytes`; only `flush` ends a shorter one. For one writer: await each call before
  * the next. It neither closes nor fails the channel.
  */
 export class ChunkSender {
-  readonly #channel: BoundedChannel<ChunkBatch>;
+  readonly #channel: BoundedChannel<Chunk>;
   readonly #chunkBytes: number;
   readonly #signal: AbortSignal | undefined;
-  #chunk: Uint8Array;
+  /** Chunks are cut from it one after the other. */
+  #block: Uint8Array<ArrayBuffer>;
+  /** Where the chunk being filled starts in the block. */
+  #start = 0;
   #filled = 0;
   #nextChunkId = 0;
 
-  constructor(channel: BoundedChannel<ChunkBatch>, chunkBytes: number, signal?: AbortSignal) {
+  constructor(channel: BoundedChannel<Chunk>, chunkBytes: number, signal?: AbortSignal) {
     assert(Number.isInteger(chunkBytes) && chunkBytes >= 1, 'a chunk holds a byte');
     this.#channel = channel;
     this.#chunkBytes = chunkBytes;
     this.#signal = signal;
-    this.#chunk = new Uint8Array(chunkBytes);
+    this.#block = this.#allocateBlock();
   }
 
   /** Chunks sent so far. */
@@ -55,7 +85,8 @@ export class ChunkSender {
     let taken = 0;
     while (taken < bytes.length) {
       const size = Math.min(bytes.length - taken, this.#chunkBytes - this.#filled);
-      this.#chunk.set(bytes.subarray(taken, taken + size), this.#filled);
+      const whole = size === bytes.length;
+      this.#block.set(whole ? bytes : bytes.subarray(taken, taken + size), this.#end);
       this.#filled += size;
       taken += size;
       if (this.#filled === this.#chunkBytes) await this.#send();
@@ -67,23 +98,25 @@ export class ChunkSender {
     if (this.#filled > 0) await this.#send();
   }
 
+  get #end(): number {
+    return this.#start + this.#filled;
+  }
+
+  #allocateBlock(): Uint8Array<ArrayBuffer> {
+    const chunks = Math.max(1, Math.floor(BLOCK_BYTES / this.#chunkBytes));
+    return Buffer.allocUnsafeSlow(chunks * this.#chunkBytes);
+  }
+
   async #send(): Promise<void> {
     assert(this.#nextChunkId < CHUNKS_MAX, 'chunk ids are int32');
-    const batch = chunkBatchOf(this.#nextChunkId, this.#chunk.subarray(0, this.#filled));
+    const chunk = new Chunk(this.#nextChunkId, this.#block.subarray(this.#start, this.#end));
     this.#nextChunkId++;
-    this.#chunk = new Uint8Array(this.#chunkBytes);
+    this.#start += this.#chunkBytes;
     this.#filled = 0;
-    await this.#channel.send(batch, this.#signal);
+    if (this.#start === this.#block.length) {
+      this.#block = this.#allocateBlock();
+      this.#start = 0;
+    }
+    await this.#channel.send(chunk, this.#signal);
   }
-}
-
-/** A batch of one row over `bytes`, which it keeps. */
-function chunkBatchOf(chunkId: number, bytes: Uint8Array): ChunkBatch {
-  const valueOffsets = Int32Array.of(0, bytes.length);
-  const children = [
-    makeData({ type: new Int32(), length: 1, nullCount: 0, data: Int32Array.of(chunkId) }),
-    makeData({ type: new Binary(), length: 1, nullCount: 0, valueOffsets, data: bytes }),
-  ];
-  const type = new Struct<ChunkColumns>(FIELDS);
-  return new RecordBatch(chunkSchema, makeData({ type, length: 1, nullCount: 0, children }));
 }

@@ -1,7 +1,7 @@
 export { BlockSetDigest } from './block-set-digest.ts';
 export { type CalibrationEvidence, calibrate, chooseCalibrationEvidence } from './calibration.ts';
 export { canonicalJson } from './canonical-json.ts';
-export { type ChunkBatch, type ChunkColumns, ChunkSender, chunkSchema } from './chunk-sender.ts';
+export { Chunk, ChunkSender, chunkSchema } from './chunk-sender.ts';
 export { COMPACTION_WIDTH, type CompactionGroup, planCompaction } from './compaction.ts';
 export {
   type CoveredContent,

@@ -6,6 +6,7 @@
  */
 
 import { TextMap } from '@tracelake/domain';
+import type { PackedBytes } from './proto-buffer.ts';
 
 /** Where a span was written down in the program. */
 export interface SliceScope {
@@ -16,6 +17,12 @@ export interface SliceScope {
   readonly line: number;
 }
 
+/** Parts of a begin event around its track's uuid. */
+export interface PackedScope {
+  readonly beforeUuid: PackedBytes;
+  readonly afterUuid: PackedBytes;
+}
+
 /** A scope with the numbers it has in one generation of the table. Made once per scope, not per span. */
 export class InternedScope {
   readonly scope: SliceScope;
@@ -23,6 +30,8 @@ export class InternedScope {
   nameIid = 0;
   categoryIid = 0;
   locationIid = 0;
+  /** What the numbers look like in a slice's event, made when the general way has written it once. */
+  packed: PackedScope | undefined;
 
   constructor(scope: SliceScope) {
     this.scope = scope;
@@ -88,6 +97,7 @@ export class InternTable {
     interned.categoryIid = numberOf(this.#categories, scope.category);
     interned.locationIid = numberOf(this.#locations, locationKey);
     interned.generation = this.generation;
+    interned.packed = undefined;
     return wanted;
   }
 

@@ -19,6 +19,8 @@ export const PACKET_GROUP_BYTES = 512 * 1024;
 /** Groups that are being deflated or wait for their turn to leave; one more is being gathered. */
 const GROUPS_IN_FLIGHT_MAX = 2;
 
+const HEADER_BYTES = 64;
+
 /** The fastest level: packets repeat so much that the slower ones gain little (bench/export.bench.ts). */
 const DEFLATE_OPTIONS = {
   level: constants.Z_BEST_SPEED,
@@ -48,7 +50,7 @@ interface DeflatingGroup {
  */
 export class PacketCompressor implements PacketSink, AsyncDisposable {
   readonly #sink: PacketSink;
-  readonly #header = new ProtoBuffer();
+  readonly #header = new ProtoBuffer(HEADER_BYTES);
   /** Oldest first. */
   readonly #inFlight: DeflatingGroup[] = [];
   readonly #freeBuffers: ArrayBuffer[] = [];

@@ -7,11 +7,41 @@
 const INITIAL_BYTES = 256 * 1024;
 const VARINT_BYTES_MAX = 10;
 
+/** A time from 2^56 to 2^63, as Unix nanoseconds are since 1972, is a varint of nine bytes. */
+const TIME_BYTES = 9;
+const NINE_BYTES_FROM_HIGH = 0x0100_0000;
+
+/** A message with a length of one byte, and what is written beyond its end. */
+const TIMED_BYTES_MAX = 2 + 0x7f + 4;
+
+const CONTINUED = 0x8080_8080;
+
 const textEncoder = new TextEncoder();
 
+/** Bytes encoded earlier, padded to words of 32 bits, so that copying takes few steps. */
+export class PackedBytes {
+  readonly words: Uint32Array;
+  readonly length: number;
+
+  constructor(bytes: Uint8Array) {
+    const padded = new Uint8Array((bytes.length + 3) & ~3);
+    padded.set(bytes);
+    this.words = new Uint32Array(padded.buffer);
+    this.length = bytes.length;
+  }
+}
+
 export class ProtoBuffer {
-  #bytes = new Uint8Array(INITIAL_BYTES);
+  readonly #initialBytes: number;
+  #bytes: Uint8Array<ArrayBuffer>;
+  #view: DataView<ArrayBuffer>;
   #length = 0;
+
+  constructor(initialBytes = INITIAL_BYTES) {
+    this.#initialBytes = initialBytes;
+    this.#bytes = new Uint8Array(initialBytes);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
 
   get length(): number {
     return this.#length;
@@ -25,7 +55,8 @@ export class ProtoBuffer {
   /** Forgets the content; memory above the initial size is given back. */
   clear(): void {
     this.#length = 0;
-    if (this.#bytes.length > 4 * INITIAL_BYTES) this.#bytes = new Uint8Array(INITIAL_BYTES);
+    const { length } = this.#bytes;
+    if (length > 4 * this.#initialBytes) this.#use(new Uint8Array(this.#initialBytes));
   }
 
   /** An unsigned 32-bit value or smaller; also every tag. */
@@ -74,6 +105,45 @@ export class ProtoBuffer {
     this.#length += bytes.length;
   }
 
+  /**
+   * A message that is known but for a time in its middle: `head` up to the time, its byte 1 being the message's
+   * length, then `tag`, a message of the three parts. False, with nothing written, when one of the lengths or the
+   * time takes another number of bytes than usual.
+   */
+  timedMessage(
+    head: PackedBytes,
+    timeHigh: number,
+    timeLow: number,
+    tag: number,
+    first: PackedBytes,
+    second: PackedBytes,
+    third: PackedBytes,
+  ): boolean {
+    const contentBytes = first.length + second.length + third.length;
+    const messageBytes = head.length - 2 + TIME_BYTES + 2 + contentBytes;
+    if (messageBytes > 0x7f || timeHigh < NINE_BYTES_FROM_HIGH) return false;
+    if (this.#length + TIMED_BYTES_MAX > this.#bytes.length) this.#grow(TIMED_BYTES_MAX);
+    const view = this.#view;
+    let at = this.#packed(head, this.#length);
+    view.setUint8(this.#length + 1, messageBytes);
+    view.setUint32(at, spread(timeLow) | CONTINUED, true);
+    view.setUint32(at + 4, spread((timeLow >>> 28) | (timeHigh << 4)) | CONTINUED, true);
+    view.setUint8(at + 8, timeHigh >>> 24);
+    view.setUint8(at + 9, tag);
+    view.setUint8(at + 10, contentBytes);
+    at = this.#packed(first, at + 11);
+    at = this.#packed(second, at);
+    this.#length = this.#packed(third, at);
+    return true;
+  }
+
+  /** Writes up to three bytes more than there are; room is there already. Returns the end. */
+  #packed({ words, length }: PackedBytes, at: number): number {
+    const view = this.#view;
+    for (let i = 0; i < words.length; i += 1) view.setUint32(at + 4 * i, words[i] ?? 0, true);
+    return at + length;
+  }
+
   /** A tag, the length and the text in UTF-8; a lone surrogate becomes U+FFFD. */
   string(tag: number, text: string): void {
     const start = this.openMessage(tag);
@@ -112,8 +182,23 @@ export class ProtoBuffer {
     while (capacity < this.#length + moreBytes) capacity *= 2;
     const larger = new Uint8Array(capacity);
     larger.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = larger;
+    this.#use(larger);
   }
+
+  #use(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer);
+  }
+}
+
+/** The low 28 bits as four bytes of seven. */
+function spread(value: number): number {
+  return (
+    (value & 0x7f) |
+    ((value << 1) & 0x7f00) |
+    ((value << 2) & 0x7f_0000) |
+    ((value << 3) & 0x7f00_0000)
+  );
 }
 
 function varintBytes(value: number): number {

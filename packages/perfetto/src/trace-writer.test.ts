@@ -219,3 +219,33 @@ test('the decoder used here sees what is wrong with a trace', () => {
   const cut = decodeTrace(writer.pending().subarray(0, writer.pendingBytes - 1)).problems;
   assert.ok(cut.some((problem) => problem.includes('cut short')));
 });
+
+test('times and numbers of every length come back, however often a scope was written', () => {
+  const writer = new TraceWriter();
+  const startNs = nanoseconds(0n);
+  const names = { pid: 7, name: 'app', commandLine: '/usr/bin/app', description: '' };
+  const process = writer.writeProcess({ uuid: 5n, startNs, ...names });
+  const tracks = [1n, 127n, 0x8000n, 0xffff_ffff_ffff_ffffn].map((uuid) =>
+    writer.writeTrack({ uuid, parent: process, name: `${uuid}` }),
+  );
+  const scopes = Array.from({ length: 20_000 }, (_, line) => scopeNamed(`scope ${line}`, line));
+  const times = Array.from({ length: 63 }, (_, bit) => (1n << BigInt(bit)) + BigInt(bit * 77));
+  const wanted: string[] = [];
+  times.forEach((ns, i) => {
+    for (const [at, track] of tracks.entries()) {
+      for (const line of [i, 127 + i, 128 + i, 16_383 + i, i]) {
+        const scope = scopes[line] ?? scopeNamed('');
+        begin(writer, track, ns, scope);
+        end(writer, track, ns);
+        wanted.push(`${tracks[at]?.uuid} ${ns} scope ${line}`);
+      }
+    }
+  });
+  const trace = decodeTrace(writer.pending());
+  assert.deepEqual(trace.problems, []);
+  const actual = trace.slices.map(({ track, beginNs, endNs, name }) => {
+    assert.equal(endNs, beginNs);
+    return `${track.uuid} ${beginNs} ${name}`;
+  });
+  assert.deepEqual(actual, wanted);
+});

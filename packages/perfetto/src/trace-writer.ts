@@ -10,19 +10,43 @@
  */
 
 import type { Nanoseconds } from '@tracelake/domain';
-import type { NewDefinitions } from './interning.ts';
+import type { NewDefinitions, PackedScope } from './interning.ts';
 import { type InternedScope, type InternLimits, InternTable } from './interning.ts';
 import * as fields from './packet-fields.ts';
-import { encodeVarint, ProtoBuffer } from './proto-buffer.ts';
+import { encodeVarint, PackedBytes, ProtoBuffer } from './proto-buffer.ts';
 
 const SEQUENCE_ID = 1;
 const { incrementalStateCleared, needsIncrementalState } = fields.sequenceFlags;
+
+/** A packet of the sequence up to its time; its length (byte 1) is filled in. */
+const PACKET_HEAD = new PackedBytes(
+  Uint8Array.of(
+    fields.trace.packet,
+    0,
+    fields.tracePacket.trustedPacketSequenceId,
+    SEQUENCE_ID,
+    fields.tracePacket.sequenceFlags,
+    needsIncrementalState,
+    fields.tracePacket.timestamp,
+  ),
+);
+const NOTHING = new PackedBytes(new Uint8Array(0));
+const SCOPE_BYTES_MAX = 64;
+/** An end event up to its track's uuid. */
+const END_EVENT = new PackedBytes(
+  Uint8Array.of(
+    fields.trackEvent.type,
+    fields.trackEventType.sliceEnd,
+    fields.trackEvent.trackUuid,
+  ),
+);
 
 /** A declared track; made by the writer only. */
 export interface Track {
   readonly uuid: bigint;
   /** The uuid as a varint. */
   readonly uuidBytes: Uint8Array;
+  readonly packedUuid: PackedBytes;
 }
 
 export interface ProcessTrack {
@@ -135,16 +159,42 @@ export class TraceWriter {
     scope: InternedScope,
     open: boolean,
   ): void {
+    const isKnown = !open && scope.generation === this.#interned.generation;
+    if (isKnown && this.#writeKnown(track, timeHigh, timeLow, scope)) return;
     this.#writeNamed(fields.trackEventType.sliceBegin, track, timeHigh, timeLow, scope, open);
+  }
+
+  #writeKnown(track: Track, timeHigh: number, timeLow: number, scope: InternedScope): boolean {
+    scope.packed ??= packScope(scope);
+    const { beforeUuid, afterUuid } = scope.packed;
+    const uuid = track.packedUuid;
+    const tag = fields.tracePacket.trackEvent;
+    const isWritten = this.#out.timedMessage(
+      PACKET_HEAD,
+      timeHigh,
+      timeLow,
+      tag,
+      beforeUuid,
+      uuid,
+      afterUuid,
+    );
+    if (isWritten) this.#packetCount += 1;
+    return isWritten;
   }
 
   /** Closes the innermost open slice of the track; carries nothing else. */
   endSlice(track: Track, timeHigh: number, timeLow: number): void {
     const out = this.#out;
+    const tag = fields.tracePacket.trackEvent;
+    const uuid = track.packedUuid;
+    if (out.timedMessage(PACKET_HEAD, timeHigh, timeLow, tag, END_EVENT, uuid, NOTHING)) {
+      this.#packetCount += 1;
+      return;
+    }
     const packet = this.#openPacket(needsIncrementalState);
     out.varint(fields.tracePacket.timestamp);
     out.varint64(timeHigh, timeLow);
-    const event = out.openMessage(fields.tracePacket.trackEvent);
+    const event = out.openMessage(tag);
     out.varint(fields.trackEvent.type);
     out.varint(fields.trackEventType.sliceEnd);
     out.varint(fields.trackEvent.trackUuid);
@@ -276,5 +326,25 @@ export class TraceWriter {
 }
 
 function makeTrack(uuid: bigint): Track {
-  return { uuid, uuidBytes: encodeVarint(uuid) };
+  const uuidBytes = encodeVarint(uuid);
+  return { uuid, uuidBytes, packedUuid: new PackedBytes(uuidBytes) };
+}
+
+function packScope({ categoryIid, nameIid, locationIid }: InternedScope): PackedScope {
+  const { trackEvent, trackEventType } = fields;
+  const before = new ProtoBuffer(SCOPE_BYTES_MAX);
+  before.varint(trackEvent.categoryIids);
+  before.varint(categoryIid);
+  before.varint(trackEvent.type);
+  before.varint(trackEventType.sliceBegin);
+  before.varint(trackEvent.nameIid);
+  before.varint(nameIid);
+  before.varint(trackEvent.trackUuid);
+  const after = new ProtoBuffer(SCOPE_BYTES_MAX);
+  after.varint(trackEvent.sourceLocationIid);
+  after.varint(locationIid);
+  return {
+    beforeUuid: new PackedBytes(before.view()),
+    afterUuid: new PackedBytes(after.view()),
+  };
 }

@@ -92,10 +92,9 @@ async function measure({ files, tempDir, plan, restMs }: Reading): Promise<Figur
   let bytes = 0;
   let firstRss = 0;
   let peakRss = 0;
-  for await (const batch of trace.channel) {
+  for await (const { data } of trace.channel) {
     const before = Math.floor(bytes / MIB);
-    const chunk: Uint8Array = batch.getChildAt(1)?.get(0) ?? new Uint8Array(0);
-    bytes += chunk.length;
+    bytes += data.length;
     if (Math.floor(bytes / MIB) === before) continue;
     const { rss } = process.memoryUsage();
     if (firstRss === 0) firstRss = rss;

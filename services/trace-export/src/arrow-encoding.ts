@@ -1,17 +1,17 @@
-import { type ChunkBatch, chunkSchema } from '@tracelake/lakehouse';
+import { type Chunk, chunkSchema } from '@tracelake/lakehouse';
 import { AsyncByteQueue, RecordBatchStreamWriter } from 'apache-arrow';
 
 /** How chunks become the bytes of a response body. */
 export interface BodyEncoder {
-  encode(batch: ChunkBatch): Uint8Array;
+  encode(chunk: Chunk): Uint8Array;
   /** What ends a whole body; empty where the end of the body says enough. */
   end(): Uint8Array;
 }
 
 /** The chunks' data, one after another. */
 export class PlainBody implements BodyEncoder {
-  encode(batch: ChunkBatch): Uint8Array {
-    return batch.getChildAt(1)?.get(0) as Uint8Array;
+  encode(chunk: Chunk): Uint8Array {
+    return chunk.data;
   }
 
   end(): Uint8Array {
@@ -19,7 +19,7 @@ export class PlainBody implements BodyEncoder {
   }
 }
 
-/** The record batches as an Arrow IPC stream; a stream without its end mark was cut short. */
+/** The chunks as record batches in an Arrow IPC stream; a stream without its end mark was cut short. */
 export class ArrowBody implements BodyEncoder {
   readonly #parts = new PartQueue();
   readonly #writer = new RecordBatchStreamWriter();
@@ -28,8 +28,8 @@ export class ArrowBody implements BodyEncoder {
     this.#writer.reset(this.#parts as AsyncByteQueue<Uint8Array<ArrayBuffer>>, chunkSchema);
   }
 
-  encode(batch: ChunkBatch): Uint8Array {
-    this.#writer.write(batch);
+  encode(chunk: Chunk): Uint8Array {
+    this.#writer.write(chunk.toRecordBatch());
     return this.#parts.take();
   }
 

@@ -6,14 +6,14 @@
 
 import type { ServerResponse } from 'node:http';
 import type { BoundedChannel } from '@tracelake/channels';
-import type { ChunkBatch } from '@tracelake/lakehouse';
+import type { Chunk } from '@tracelake/lakehouse';
 import { responseEvent } from '@tracelake/service-kit';
 import type { BodyEncoder } from './arrow-encoding.ts';
 import { ExportError } from './export-error.ts';
 
 export interface ChunkedResponseOptions {
   readonly response: ServerResponse;
-  readonly channel: BoundedChannel<ChunkBatch>;
+  readonly channel: BoundedChannel<Chunk>;
   readonly encoder: BodyEncoder;
   readonly headers: Readonly<Record<string, string>>;
   /** After which a reader that takes nothing is given up. */

@@ -55,7 +55,7 @@ async function generate(
     signal: new AbortController().signal,
   });
   const chunks: Uint8Array[] = [];
-  for await (const batch of stream.channel) chunks.push(batch.getChildAt(1)?.get(0) as Uint8Array);
+  for await (const { data } of stream.channel) chunks.push(data);
   const summary = await stream.done;
   const bytes = Buffer.concat(chunks);
   return { bytes, trace: decodeTrace(bytes), summary, sizes: chunks.map((chunk) => chunk.length) };

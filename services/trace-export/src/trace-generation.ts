@@ -6,7 +6,7 @@
 
 import { BoundedChannel, type ChannelStats } from '@tracelake/channels';
 import { ObjectFiles, type ReadableObjects } from '@tracelake/lake-reading';
-import { type ChunkBatch, ChunkSender } from '@tracelake/lakehouse';
+import { type Chunk, ChunkSender } from '@tracelake/lakehouse';
 import { mergeSpanFiles, ParquetReader, pairAsyncSpans } from '@tracelake/parquet';
 import { PacketCompressor, type TextHash } from '@tracelake/perfetto';
 import type { TraceCompression } from './export-request.ts';
@@ -37,13 +37,13 @@ export interface GeneratedTrace extends TraceSummary {
 
 /** A trace under way. Disposing of it ends the task and waits until all it held is given back. */
 export class TraceStream implements AsyncDisposable {
-  readonly channel: BoundedChannel<ChunkBatch>;
+  readonly channel: BoundedChannel<Chunk>;
   /** Resolves once the whole trace is in the channel; rejects with what ended the task. */
   readonly done: Promise<GeneratedTrace>;
   readonly #abort: AbortController;
 
   constructor(
-    channel: BoundedChannel<ChunkBatch>,
+    channel: BoundedChannel<Chunk>,
     done: Promise<GeneratedTrace>,
     abort: AbortController,
   ) {
@@ -68,7 +68,7 @@ export class TraceStream implements AsyncDisposable {
 /** Starts the task and returns at once. */
 export function startTrace(options: GenerationOptions): TraceStream {
   const { limits } = options;
-  const channel = new BoundedChannel<ChunkBatch>({
+  const channel = new BoundedChannel<Chunk>({
     capacity: limits.channelChunks,
     name: 'trace chunks',
   });
@@ -90,7 +90,7 @@ export function startTrace(options: GenerationOptions): TraceStream {
 
 async function generate(
   { plan, objects, tempDir, hash, compress, limits, signal }: GenerationOptions,
-  channel: BoundedChannel<ChunkBatch>,
+  channel: BoundedChannel<Chunk>,
 ): Promise<GeneratedTrace> {
   signal.throwIfAborted();
   const sender = new ChunkSender(channel, limits.chunkBytes, signal);

@@ -68,8 +68,7 @@ async function parquetTraceHash(
     signal: new AbortController().signal,
   });
   const digest = createHash('sha256');
-  for await (const batch of stream.channel)
-    digest.update(batch.getChildAt(1)?.get(0) as Uint8Array);
+  for await (const { data } of stream.channel) digest.update(data);
   await stream.done;
   await rm(directory, { recursive: true });
   return digest.digest('hex');
