@@ -34,6 +34,8 @@ export class GatheredRows<Rows extends BlockRows> {
   readonly blocks: GatheredBlock<Rows>[] = [];
   rowCount = 0;
   skippedEvents = 0;
+  #zeros: Uint32Array | undefined;
+  #codesOfBlocks: Uint32Array | undefined;
 
   add(block: SourceBlock, rows: Rows): void {
     this.blocks.push({ block, rows, firstRow: this.rowCount });
@@ -95,16 +97,29 @@ export class GatheredRows<Rows extends BlockRows> {
 
   /** A text that all rows of a block have. */
   blockTexts(pick: (block: SourceBlock) => string): Column {
-    const dictionary = new TextDictionary();
-    const codes = new Uint32Array(this.rowCount);
-    for (const { block, rows, firstRow } of this.blocks)
-      codes.fill(dictionary.codeOf(pick(block)), firstRow, firstRow + rows.rowCount);
-    return { type: 'string', codes, dictionary: dictionary.texts };
+    const dictionary = this.blocks.map(({ block }) => pick(block));
+    return { type: 'string', codes: this.#blockCodes(), dictionary };
   }
 
   /** A text that all rows have. */
   constantText(text: string): Column {
-    return { type: 'string', codes: new Uint32Array(this.rowCount), dictionary: [text] };
+    this.#zeros ??= new Uint32Array(this.rowCount);
+    return { type: 'string', codes: this.#zeros, dictionary: [text] };
+  }
+
+  /** Each row's place in a list of all blocks' entries, one block's after the other. */
+  joinedCodes(
+    pick: (rows: Rows) => { readonly codes: Uint32Array; readonly entryCount: number },
+  ): Uint32Array {
+    const joined = new Uint32Array(this.rowCount);
+    let firstEntry = 0;
+    for (const { rows, firstRow } of this.blocks) {
+      const { codes, entryCount } = pick(rows);
+      for (let row = 0; row < rows.rowCount; row++)
+        joined[firstRow + row] = firstEntry + (codes[row] ?? 0);
+      firstEntry += entryCount;
+    }
+    return joined;
   }
 
   /** When each row's block came. */
@@ -113,6 +128,16 @@ export class GatheredRows<Rows extends BlockRows> {
     for (const { block, rows, firstRow } of this.blocks)
       values.fill(block.insertTimeUs * 1000n, firstRow, firstRow + rows.rowCount);
     return { type: 'timestamp', values };
+  }
+
+  /** The block of each row; columns share it, and so what is made of it. */
+  #blockCodes(): Uint32Array {
+    if (this.#codesOfBlocks !== undefined) return this.#codesOfBlocks;
+    const codes = new Uint32Array(this.rowCount);
+    for (const [index, { rows, firstRow }] of this.blocks.entries())
+      codes.fill(index, firstRow, firstRow + rows.rowCount);
+    this.#codesOfBlocks = codes;
+    return codes;
   }
 
   /** The stream of each row, as its place among the streams of the run in order of their ids. */

@@ -71,7 +71,8 @@ export class SpanFold {
 
   /** Takes the next block of the stream. */
   addBlock(block: BlockTicks, threadName: string, events: SpanEvents): void {
-    this.#rows.reserve(events.count + 1);
+    // A row for each begin, and one for the thread when a chain ends.
+    this.#rows.reserve(beginsAmong(events) + 1);
     const chain = this.#chainFor(block, threadName);
     if (events.count === 0) return;
     chain.hasSpans = true;
@@ -177,6 +178,7 @@ export class SpanFold {
   #addOrphan(events: SpanEvents, index: number, scope: number): void {
     this.orphanEnds++;
     const endNs = events.times[index] ?? 0n;
+    this.#rows.reserve(1);
     addRow(this.#rows, {
       id: events.eventIds[index] ?? 0n,
       parent: THREAD_ID,
@@ -279,6 +281,12 @@ export class SpanFold {
   #timeOf(relativeTicks: bigint): bigint {
     return clampToTimes(relativeTicksToNs(this.#calibration, relativeTicks));
   }
+}
+
+function beginsAmong({ count, kind }: SpanEvents): number {
+  let begins = 0;
+  for (let index = 0; index < count; index++) if (kind[index] === 0) begins++;
+  return begins;
 }
 
 interface SpanRow {

@@ -69,34 +69,42 @@ export const view: ViewSet<AsyncRows> = {
     ),
 
   createRunBuilder: () =>
-    new BlockRowsRunBuilder((gathered) => [
-      gathered.blockTexts((block) => block.streamId),
-      gathered.blockTexts((block) => block.blockId),
-      { type: 'timestamp', values: gathered.bigints((rows) => rows.times) },
-      gathered.texts(({ kind }) => ({ codes: kind, texts: EVENT_TYPES })),
-      { type: 'i64', values: gathered.bigints((rows) => rows.spanIds) },
-      { type: 'i64', values: gathered.bigints((rows) => rows.parentSpanIds) },
-      { type: 'u32', values: gathered.unsigned((rows) => rows.depth) },
-      scopeNumbers(gathered, (scope) => scope.hash),
-      scopeTexts(gathered, (scope) => scope.name),
-      scopeTexts(gathered, (scope) => scope.filename),
-      scopeTexts(gathered, (scope) => scope.target),
-      scopeNumbers(gathered, (scope) => scope.line),
-      gathered.blockTexts((block) => block.streamId),
-    ]),
+    new BlockRowsRunBuilder((gathered) => {
+      const scope = scopeColumns(gathered);
+      return [
+        gathered.blockTexts((block) => block.streamId),
+        gathered.blockTexts((block) => block.blockId),
+        { type: 'timestamp', values: gathered.bigints((rows) => rows.times) },
+        gathered.texts(({ kind }) => ({ codes: kind, texts: EVENT_TYPES })),
+        { type: 'i64', values: gathered.bigints((rows) => rows.spanIds) },
+        { type: 'i64', values: gathered.bigints((rows) => rows.parentSpanIds) },
+        { type: 'u32', values: gathered.unsigned((rows) => rows.depth) },
+        scope.numbers((one) => one.hash),
+        scope.texts((one) => one.name),
+        scope.texts((one) => one.filename),
+        scope.texts((one) => one.target),
+        scope.numbers((one) => one.line),
+        gathered.blockTexts((block) => block.streamId),
+      ];
+    }),
 };
 
-function scopeTexts(gathered: GatheredRows<AsyncRows>, pick: (scope: SpanScope) => string): Column {
-  return gathered.texts(({ scope, scopes }) => ({ codes: scope, texts: scopes.map(pick) }));
-}
-
-function scopeNumbers(
-  gathered: GatheredRows<AsyncRows>,
-  pick: (scope: SpanScope) => number,
-): Column {
-  const values = gathered.unsigned(({ scope, scopes }) => {
-    const byScope = Uint32Array.from(scopes, pick);
-    return scope.map((code) => byScope[code] ?? 0);
+/** Columns of the rows' scopes, all by the same codes. */
+function scopeColumns(gathered: GatheredRows<AsyncRows>): {
+  texts(pick: (scope: SpanScope) => string): Column;
+  numbers(pick: (scope: SpanScope) => number): Column;
+} {
+  const scopes = gathered.blocks.flatMap(({ rows }) => rows.scopes);
+  const codes = gathered.joinedCodes(({ scope, scopes: { length } }) => {
+    return { codes: scope, entryCount: length };
   });
-  return { type: 'u32', values };
+  return {
+    texts: (pick) => ({ type: 'string', codes, dictionary: scopes.map(pick) }),
+    numbers: (pick) => {
+      const byScope = Uint32Array.from(scopes, pick);
+      const values = new Uint32Array(codes.length);
+      for (let row = 0; row < values.length; row++) values[row] = byScope[codes[row] ?? 0] ?? 0;
+      return { type: 'u32', values };
+    },
+  };
 }

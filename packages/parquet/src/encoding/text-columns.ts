@@ -18,7 +18,7 @@ type TextColumn = Extract<Column, { type: 'string' }>;
 /** The codes of one row group, numbered by first use; columns with the same code array share it. */
 interface GroupCodes {
   readonly codes: Uint32Array;
-  /** For each row of the group, its place in `distinct`. */
+  /** For each row of the group, its place in `distinct`; may be longer. */
   readonly indices: Uint32Array;
   readonly distinct: readonly number[];
   /** The page of `indices`, once a column has needed it. */
@@ -34,7 +34,9 @@ export class TextColumnEncoder {
   readonly #texts = new DistinctTexts();
   readonly #dictionaryPages = new Map<TextColumn, { raw: Uint8Array; page: CompressedPage }>();
   readonly #numbers = new Map<Uint32Array, Int32Array>();
+  readonly #indexArrays: Uint32Array[] = [];
   #groups: GroupCodes[] = [];
+  #scratch = new Uint32Array(0);
 
   /** Call it at the start of each row group. */
   startGroup(): void {
@@ -62,16 +64,18 @@ export class TextColumnEncoder {
     }
     const rowCount = to - from;
     const isEach =
-      texts.count * 2 > rowCount && this.#eachBytes(group, places) <= texts.byteCount * 2;
+      texts.count * 2 > rowCount && this.#eachBytes(group, places, rowCount) <= texts.byteCount * 2;
     return isEach
       ? this.#encodeEach(group, places, rowCount)
       : this.#encodeDictionary(column, group, places, rowCount);
   }
 
   /** One long text in many rows must stand in the file once. */
-  #eachBytes({ indices }: GroupCodes, places: Uint32Array): number {
+  #eachBytes({ indices }: GroupCodes, places: Uint32Array, rowCount: number): number {
     let bytes = 0;
-    for (const index of indices) bytes += this.#texts.lengthAt(places[index] ?? 0);
+    for (let row = 0; row < rowCount; row++) {
+      bytes += this.#texts.lengthAt(places[indices[row] ?? 0] ?? 0);
+    }
     return bytes;
   }
 
@@ -87,7 +91,7 @@ export class TextColumnEncoder {
       const { indices } = group;
       const isSame = count === group.distinct.length;
       this.#sink.clear();
-      const own = isSame ? indices : indices.map((index) => places[index] ?? 0);
+      const own = isSame ? indices : this.#placesOf(indices, places, rowCount);
       encodeIndices(this.#sink, own, rowCount, count);
       data = compressIfSmaller(this.#sink.written());
       if (isSame) group.page = data;
@@ -98,6 +102,13 @@ export class TextColumnEncoder {
       encoding: ENCODING_RLE_DICTIONARY,
       statistics: this.#statistics(),
     };
+  }
+
+  #placesOf(indices: Uint32Array, places: Uint32Array, rowCount: number): Uint32Array {
+    if (this.#scratch.length < rowCount) this.#scratch = new Uint32Array(rowCount);
+    const scratch = this.#scratch;
+    for (let row = 0; row < rowCount; row++) scratch[row] = places[indices[row] ?? 0] ?? 0;
+    return scratch;
   }
 
   /** Row groups mostly have the dictionary of the one before. */
@@ -154,7 +165,7 @@ export class TextColumnEncoder {
       return known;
     }
     const numbers = this.#numbersFor(codes, dictionary.length);
-    const indices = new Uint32Array(to - from);
+    const indices = this.#indexArray(to - from);
     const distinct: number[] = [];
     for (let row = from; row < to; row++) {
       const code = codes[row] ?? 0;
@@ -170,6 +181,17 @@ export class TextColumnEncoder {
     const group = { codes, indices, distinct, page: undefined };
     this.#groups.push(group);
     return group;
+  }
+
+  /** Arrays of row groups that have been written are used again. */
+  #indexArray(rowCount: number): Uint32Array {
+    const place = this.#groups.length;
+    let array = this.#indexArrays[place];
+    if (array === undefined || array.length < rowCount) {
+      array = new Uint32Array(rowCount);
+      this.#indexArrays[place] = array;
+    }
+    return array;
   }
 
   /** Zeros for each code, given back as zeros. */
