@@ -14,7 +14,7 @@ export {
   type PartitionWatch,
   type ViewInstance,
 } from './ensure-fresh-partitions.ts';
-export { isInstanceComplete, planInstanceNow } from './instance-completeness.ts';
+export { isInstanceComplete } from './instance-completeness.ts';
 export { LakeReadingError, type LakeReadingErrorCode } from './lake-reading-error.ts';
 export {
   type CachedObject,

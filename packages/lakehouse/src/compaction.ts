@@ -8,15 +8,13 @@
  */
 
 import { ensureExists } from '@tracelake/domain';
-import type { PartitionRecord, SourceBlock } from './partition.ts';
+import type { PartitionSummary } from './partition.ts';
 import {
   type KeepSegment,
-  type PlanRequest,
-  planSegments,
+  type LayoutRequest,
+  layOutSegments,
   runEventsMaxOf,
-  runWeightOf,
 } from './planning.ts';
-import { compareInsertOrder } from './stream-order.ts';
 
 /** Neighbours that are merged at least, but where a run is filled up to its cap. */
 export const COMPACTION_WIDTH = 8;
@@ -27,13 +25,13 @@ export const COMPACTION_GROWTH_MIN = 4;
 /** Runs to replace by one. */
 export interface CompactionGroup {
   /** At least two, in order. */
-  readonly partitions: readonly PartitionRecord[];
-  /** All of theirs, to be folded in this order. */
-  readonly blocks: readonly SourceBlock[];
+  readonly partitions: readonly PartitionSummary[];
+  /** Of all of them. */
+  readonly blockCount: number;
   /** The carry that the merged run starts from: that of the first. */
   readonly carryInHash: string | null;
   /** The run whose carry-out that is; undefined at the start of a stream and for views that do not fold. */
-  readonly predecessor: PartitionRecord | undefined;
+  readonly predecessor: PartitionSummary | undefined;
 }
 
 /**
@@ -43,20 +41,20 @@ export interface CompactionGroup {
  * of a run that the group before it merges. Once all are merged, nothing is left to merge. Pure; time is linear in
  * blocks and n log n in runs.
  */
-export function planCompaction(request: PlanRequest): CompactionGroup[] {
-  const { view, runEventsMax = runEventsMaxOf(request.view) } = request;
+export function planCompaction(request: LayoutRequest): CompactionGroup[] {
+  const runEventsMax = request.runEventsMax ?? runEventsMaxOf(request.view);
   return stretchesOf(request).flatMap((stretch) =>
     mergeUpwards(stretch, runEventsMax)
       .filter(({ members }) => members.length > 1)
-      .map(({ members }) => groupOf(members, view.folds)),
+      .map(({ members }) => groupOf(members)),
   );
 }
 
 /** A current run where it stands. */
 interface PlacedRun {
-  readonly partition: PartitionRecord;
-  readonly blocks: readonly SourceBlock[];
-  readonly predecessor: PartitionRecord | undefined;
+  readonly partition: PartitionSummary;
+  readonly blockCount: number;
+  readonly predecessor: PartitionSummary | undefined;
   /** Of all its blocks, as runs are cut by it. */
   readonly weight: number;
 }
@@ -69,25 +67,24 @@ interface Candidate {
 }
 
 /** Runs that may be merged with their neighbours, cut wherever two must not be. */
-function stretchesOf(request: PlanRequest): Candidate[][] {
+function stretchesOf(request: LayoutRequest): Candidate[][] {
   const stretches: Candidate[][] = [];
   let stretch: Candidate[] = [];
   const cut = () => {
     if (stretch.length > 1) stretches.push(stretch);
     stretch = [];
   };
-  let previous: PartitionRecord | undefined;
-  for (const [index, segment] of planSegments(request).entries()) {
+  let previous: PartitionSummary | undefined;
+  for (const [index, segment] of layOutSegments(request).entries()) {
     const predecessor = previous;
     previous = undefined;
     if (segment.kind === 'build' || !startsFrom(segment, predecessor, index, request)) {
       cut();
       continue;
     }
-    const { partition, blocks } = segment;
+    const { partition, blockCount, weight } = segment;
     if (request.view.folds) previous = partition;
-    const weight = weightOfRun(blocks, request.runEventsMax ?? runEventsMaxOf(request.view));
-    stretch.push(candidateOf([{ partition, blocks, predecessor, weight }]));
+    stretch.push(candidateOf([{ partition, blockCount, predecessor, weight }]));
   }
   cut();
   return stretches;
@@ -96,9 +93,9 @@ function stretchesOf(request: PlanRequest): Candidate[][] {
 /** Of a view that folds: whether the carry that the run was built from is the one that stands before it now. */
 function startsFrom(
   { partition }: KeepSegment,
-  predecessor: PartitionRecord | undefined,
+  predecessor: PartitionSummary | undefined,
   index: number,
-  { view }: PlanRequest,
+  { view }: LayoutRequest,
 ): boolean {
   if (!view.folds) return true;
   if (predecessor !== undefined) return partition.carryInHash === predecessor.carryOutHash;
@@ -162,28 +159,22 @@ function mergeWhereItGrows(candidates: readonly Candidate[]): readonly Candidate
 function candidateOf(members: readonly PlacedRun[]): Candidate {
   let blockCount = 0;
   let eventCount = 0;
-  for (const { blocks, weight } of members) {
-    blockCount += blocks.length;
-    eventCount += weight;
+  for (const member of members) {
+    blockCount += member.blockCount;
+    eventCount += member.weight;
   }
   return { members, blockCount, eventCount };
-}
-
-function weightOfRun(blocks: readonly SourceBlock[], runEventsMax: number): number {
-  return blocks.reduce((weight, block) => weight + runWeightOf(block, runEventsMax), 0);
 }
 
 function membersOf({ members }: Candidate): readonly PlacedRun[] {
   return members;
 }
 
-function groupOf(members: readonly PlacedRun[], folds: boolean): CompactionGroup {
+function groupOf(members: readonly PlacedRun[]): CompactionGroup {
   const [first] = members;
-  const blocks = members.flatMap((run) => run.blocks);
   return {
     partitions: members.map((run) => run.partition),
-    // Runs of a view that does not fold may reach into each other.
-    blocks: folds ? blocks : blocks.toSorted(compareInsertOrder),
+    blockCount: members.reduce((count, run) => count + run.blockCount, 0),
     carryInHash: first?.partition.carryInHash ?? null,
     predecessor: first?.predecessor,
   };

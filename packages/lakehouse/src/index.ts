@@ -29,12 +29,21 @@ export {
   type InstancePlan,
   insertRangeOf,
   isConsistent,
+  type JudgedRun,
   type KeepSegment,
+  type LayoutRequest,
+  layoutOf,
+  mustRebuild,
   type PlanRequest,
   planInstance,
+  planLayout,
   RUN_EVENTS_MAX,
-  resolveSegment,
+  rebuildOf,
+  runEventsMaxOf,
+  runWeightMinOf,
   type Segment,
+  staleReasonOf,
+  type UnplacedBlock,
 } from './planning.ts';
 export {
   type Column,
@@ -55,6 +64,7 @@ export {
 } from './source-hash.ts';
 export { compareSpanScopes } from './span-scope-order.ts';
 export {
+  type ArrivalPlace,
   compareInsertOrder,
   compareStreamOrder,
   groupChains,

@@ -5,7 +5,16 @@ import { canonicalLines, MemoryLake } from '@tracelake/test-kit';
 import type { OracleEvent } from '../test/call-tree-oracle.ts';
 import { makeBlock, makeContext, makeEvents, START_NS } from '../test/synthetic-stream.ts';
 import type { PartitionRecord, SourceBlock } from './partition.ts';
-import { isConsistent, type PlanRequest, planInstance, resolveSegment } from './planning.ts';
+import {
+  isConsistent,
+  layoutOf,
+  mustRebuild,
+  type PlanRequest,
+  planInstance,
+  planLayout,
+  rebuildOf,
+  type Segment,
+} from './planning.ts';
 import { schemaHashOf } from './source-hash.ts';
 import type { SpanEvents } from './span-fold.ts';
 import { view as threadSpans } from './views/thread-spans.ts';
@@ -59,12 +68,9 @@ test('blocks in no run form runs within the cap, in stream order, and a tail', (
   const lake = makeLake(eventsOf);
   const plan = lake.plan(blocks.toReversed());
   assert(plan.decision === 'build');
-  const sizes = plan.segments.map((segment) => segment.blocks.length);
+  const sizes = plan.segments.map((segment) => blocksOf(segment).length);
   assert.deepEqual(sizes, [4, 4, 2]);
-  assert.deepEqual(
-    plan.segments.flatMap((segment) => segment.blocks),
-    blocks,
-  );
+  assert.deepEqual(plan.segments.flatMap(blocksOf), blocks);
   assert.equal(plan.tailNeeded, true);
   assert.deepEqual(plan.retires, []);
 });
@@ -75,7 +81,7 @@ test('a block bigger than the cap stands alone', () => {
   const plan = makeLake(eventsOf).plan(big);
   assert(plan.decision === 'build');
   assert.deepEqual(
-    plan.segments.map((segment) => segment.blocks.length),
+    plan.segments.map((segment) => blocksOf(segment).length),
     [2, 1, 2],
   );
 });
@@ -233,9 +239,10 @@ test('a kept run is built again when the carry before it is another', () => {
   lake.materialize(blocks);
   const [, second] = lake.partitions;
   assert(second !== undefined);
-  const keep = { kind: 'keep', partition: second, blocks: blocks.slice(4) } as const;
-  assert.equal(resolveSegment(keep, second.carryInHash), keep);
-  assert.deepEqual(resolveSegment(keep, 'other'), {
+  const keep = { kind: 'keep', partition: second, blockCount: 4, weight: 4 } as const;
+  assert.equal(mustRebuild(keep, second.carryInHash), false);
+  assert.equal(mustRebuild(keep, 'other'), true);
+  assert.deepEqual(rebuildOf(keep, blocks.slice(4)), {
     kind: 'build',
     blocks: blocks.slice(4),
     replaces: [second.partitionId],
@@ -283,7 +290,38 @@ test('blocks that say they are empty fill a run all the same', () => {
   const plan = planInstance({ ...request(makeLake(new Map()), empty) });
   assert(plan.decision === 'build');
   assert.deepEqual(
-    plan.segments.map((segment) => segment.blocks.length),
+    plan.segments.map((segment) => blocksOf(segment).length),
     [4096, 904],
   );
 });
+
+test('a plan of the first blocks only leaves the rest, and plans in parts end as one plan does', () => {
+  const { blocks, eventsOf } = makeBlocks(30);
+  const whole = makeLake(eventsOf);
+  whole.materialize(blocks);
+  const late = blocks.filter((_, index) => index % 7 === 3);
+  const early = blocks.filter((block) => !late.includes(block));
+  const lake = makeLake(eventsOf);
+  lake.materialize(early);
+  const layout = layoutOf(request(lake, blocks));
+  assert.ok(layout.unplaced.length > 6);
+  for (let known = 1; known < layout.unplaced.length; known++) {
+    const unplaced = layout.unplaced.slice(0, known);
+    const part = planLayout({ ...layout, unplaced, isPartial: true });
+    assert(part.decision === 'build');
+    assert.deepEqual(
+      part.segments.flatMap(blocksOf),
+      unplaced.map(({ block }) => block),
+    );
+    assert.equal(part.tailNeeded, false);
+    assert.deepEqual(part.retires, []);
+    // Nothing is kept behind the last block, whose carry is not known yet.
+    assert.equal(part.segments.at(-1)?.kind, 'build');
+  }
+  const all = planLayout(layout);
+  assert.deepEqual(all, planInstance(request(lake, blocks)));
+});
+
+function blocksOf(segment: Segment): readonly SourceBlock[] {
+  return segment.kind === 'build' ? segment.blocks : [];
+}

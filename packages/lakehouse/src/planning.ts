@@ -4,16 +4,16 @@
  *
  * A view that folds lays its blocks out in stream order; each run is an unbroken stretch of them and is good
  * only for the carry it was built from, which is known for certain only while the plan is carried out:
- * `resolveSegment` decides that part. A view that does not fold may cut its blocks into runs anyhow.
+ * `mustRebuild` decides that part. A view that does not fold may cut its blocks into runs anyhow.
  */
 
 import type { BlockId } from '@tracelake/domain';
 import { ensureExists } from '@tracelake/domain';
 import { decideFreshness, type InsertRange } from './freshness.ts';
-import type { PartitionRecord, SourceBlock } from './partition.ts';
-import { sourceHashOf } from './source-hash.ts';
-import { compareInsertOrder, compareStreamOrder } from './stream-order.ts';
-import type { RunContext, ViewSet } from './view.ts';
+import type { PartitionRecord, PartitionSummary, SourceBlock } from './partition.ts';
+import { type SourceContext, sourceHashOf } from './source-hash.ts';
+import { type ArrivalPlace, compareInsertOrder, compareStreamOrder } from './stream-order.ts';
+import type { ViewSet } from './view.ts';
 
 /** Events of a run at most, as `runWeightOf` counts them; a bigger block stands alone. */
 export const RUN_EVENTS_MAX = 2 ** 20;
@@ -36,13 +36,18 @@ const RUN_BLOCKS_MAX = 4096;
  * good. Blocks may say that they are empty.
  */
 export function runWeightOf(block: SourceBlock, runEventsMax: number): number {
-  return Math.max(block.objectCount, Math.ceil(runEventsMax / RUN_BLOCKS_MAX));
+  return Math.max(block.objectCount, runWeightMinOf(runEventsMax));
+}
+
+/** What a block counts for at least. */
+export function runWeightMinOf(runEventsMax: number): number {
+  return Math.ceil(runEventsMax / RUN_BLOCKS_MAX);
 }
 
 export interface PlanRequest {
   readonly view: Pick<ViewSet, 'folds'>;
   readonly schemaHash: string;
-  readonly context: RunContext;
+  readonly context: SourceContext;
   /** In any order, each once. Rejected blocks too: a run covers them like any other. */
   readonly wanted: readonly SourceBlock[];
   /** Those of another schema hash are left alone. */
@@ -51,11 +56,47 @@ export interface PlanRequest {
   readonly runEventsMax?: number;
 }
 
+/** A run some of whose blocks are still wanted. */
+export interface JudgedRun {
+  readonly partition: PartitionSummary;
+  /** Undefined: as wanted. */
+  readonly staleReason: string | undefined;
+  /** Its first block in the order of the view. */
+  readonly first: ArrivalPlace;
+  /** Of its blocks that are still wanted; their weights as `runWeightOf` counts them. */
+  readonly blockCount: number;
+  readonly weight: number;
+}
+
+/** A block that no run covers as is wanted. */
+export interface UnplacedBlock {
+  readonly block: SourceBlock;
+  /** Id of the stale run that covers it. */
+  readonly ownerId: string | undefined;
+}
+
+/** An instance of which no kept block need be held. */
+export interface LayoutRequest {
+  readonly view: Pick<ViewSet, 'folds'>;
+  readonly context: SourceContext;
+  readonly runs: readonly JudgedRun[];
+  /** Runs none of whose blocks is wanted any more. */
+  readonly gone: readonly PartitionSummary[];
+  readonly tails: readonly PartitionSummary[];
+  /** In the order of the view. */
+  readonly unplaced: readonly UnplacedBlock[];
+  /** There are more blocks behind the last of `unplaced`: the plan ends there, and another one must follow. */
+  readonly isPartial: boolean;
+  /** Default `runEventsMaxOf` the view. */
+  readonly runEventsMax?: number | undefined;
+}
+
+/** A run that stays, if it starts from the carry that it was built from. */
 export interface KeepSegment {
   readonly kind: 'keep';
-  readonly partition: PartitionRecord;
-  /** The blocks it covers, in the order in which they were folded. */
-  readonly blocks: readonly SourceBlock[];
+  readonly partition: PartitionSummary;
+  readonly blockCount: number;
+  readonly weight: number;
 }
 
 export interface BuildSegment {
@@ -71,7 +112,7 @@ export type Segment = KeepSegment | BuildSegment;
 
 export interface BuildPlan {
   readonly decision: 'build';
-  /** Of a view that folds: all of its blocks in stream order, each segment starting from the carry of the last. */
+  /** Of a view that folds: blocks in stream order, each segment starting from the carry of the last. */
   readonly segments: readonly Segment[];
   /**
    * Whether a tail must be written once the last segment is there. It is written though it has no rows: that
@@ -83,40 +124,63 @@ export interface BuildPlan {
    * blocks are gone. They go with the last commit, which may have nothing to insert.
    */
   readonly retires: readonly string[];
+  /** Blocks are left behind the last segment: plan again once this is carried out. */
+  readonly isPartial: boolean;
 }
 
 export type InstancePlan = { readonly decision: 'current' } | BuildPlan;
 
 /** Plans an instance. Pure; time and space are linear in blocks, but for one sort. */
 export function planInstance(request: PlanRequest): InstancePlan {
-  const tails = partitionsOf(request, 'tail');
-  const { segments, gone } = layOutInstance(request);
-  if (gone.length === 0 && segments.every(isKeep) && holds(request, segments, tails))
+  return planLayout(layoutOf(request));
+}
+
+/** Plans an instance whose runs have been judged. Pure; time and space are linear in runs and unplaced blocks. */
+export function planLayout(request: LayoutRequest): InstancePlan {
+  const { view, gone, tails, isPartial } = request;
+  const segments = layOutSegments(request);
+  if (!isPartial && gone.length === 0 && segments.every(isKeep) && holds(request, segments))
     return { decision: 'current' };
   return {
     decision: 'build',
     segments,
-    tailNeeded: request.view.folds && request.wanted.length > 0,
-    retires: [...tails, ...gone].map((one) => one.partitionId),
+    tailNeeded: view.folds && !isPartial && segments.length > 0,
+    retires: isPartial ? [] : [...tails, ...gone].map((one) => one.partitionId),
+    isPartial,
   };
 }
 
-/**
- * All wanted blocks in the order of the view, as kept runs and those to be built. What is kept may yet turn out to
- * start from another carry.
- */
-export function planSegments(request: PlanRequest): Segment[] {
-  return layOutInstance(request).segments;
+/** An instance whose blocks are all at hand. */
+export function layoutOf(request: PlanRequest): LayoutRequest {
+  const { view, context, wanted, runEventsMax } = request;
+  const ordered = wanted.toSorted(orderOf(view));
+  const positionOf = new Map(ordered.map((block, position) => [block.blockId, position]));
+  const runs: JudgedRun[] = [];
+  const gone: PartitionSummary[] = [];
+  const ownerOf = new Map<BlockId, JudgedRun>();
+  for (const partition of partitionsOf(request, 'run')) {
+    const positions = partition.blockIds.flatMap((id) => positionOf.get(id) ?? []);
+    const blocks = positions.map((position) => ensureExists(ordered[position], 'wanted block'));
+    if (blocks.length === 0) {
+      gone.push(partition);
+      continue;
+    }
+    const run = judgeRun(request, ordered, { partition, positions, blocks });
+    runs.push(run);
+    for (const { blockId } of blocks) ownerOf.set(blockId, run);
+  }
+  const unplaced = ordered.flatMap((block) => {
+    const owner = ownerOf.get(block.blockId);
+    if (owner !== undefined && owner.staleReason === undefined) return [];
+    return [{ block, ownerId: owner?.partition.partitionId }];
+  });
+  const tails = partitionsOf(request, 'tail');
+  return { view, context, runs, gone, tails, unplaced, isPartial: false, runEventsMax };
 }
 
-/** Also tells which runs have no wanted block any more. */
-function layOutInstance(request: PlanRequest): { segments: Segment[]; gone: PartitionRecord[] } {
-  const { view, wanted, runEventsMax = runEventsMaxOf(request.view) } = request;
-  const ordered = wanted.toSorted(view.folds ? compareStreamOrder : compareInsertOrder);
-  const runs = partitionsOf(request, 'run');
-  const judged = judgeRuns(request, ordered, runs);
-  const segments = layOut(ordered, judged, runEventsMax);
-  return { segments, gone: runs.filter((run) => !judged.covers(run)) };
+/** The order in which blocks are laid out: as the stream recorded them where a view folds, else as they came. */
+function orderOf({ folds }: Pick<ViewSet, 'folds'>): (a: ArrivalPlace, b: ArrivalPlace) => number {
+  return folds ? compareStreamOrder : compareInsertOrder;
 }
 
 function partitionsOf(
@@ -127,16 +191,23 @@ function partitionsOf(
 }
 
 /**
- * Decides a segment once the carry it starts from is known: a run that was built from another carry is built
- * again. Call it for each segment of a view that folds, in order; `carryInHash` is the hash of the carry-out of
- * the segment before, null before the first.
+ * Whether a run that was to be kept must be built again, now that the carry it would start from is known. To be
+ * asked for each run of a view that folds, in order; `carryInHash` is the hash of the carry-out of the segment
+ * before, null before the first.
  */
-export function resolveSegment(segment: Segment, carryInHash: string | null): Segment {
-  if (segment.kind === 'build' || segment.partition.carryInHash === carryInHash) return segment;
+export function mustRebuild({ partition }: KeepSegment, carryInHash: string | null): boolean {
+  return partition.carryInHash !== carryInHash;
+}
+
+/** What takes the place of a run that starts from another carry; `blocks` are its own, in order. */
+export function rebuildOf(
+  { partition }: KeepSegment,
+  blocks: readonly SourceBlock[],
+): BuildSegment {
   return {
     kind: 'build',
-    blocks: segment.blocks,
-    replaces: [segment.partition.partitionId],
+    blocks,
+    replaces: [partition.partitionId],
     reason: 'carry-in changed',
   };
 }
@@ -158,66 +229,48 @@ export function insertRangeOf(blocks: readonly SourceBlock[]): InsertRange {
   return { beginInsertUs, endInsertUs };
 }
 
-interface JudgedRun {
+interface RunInPlace {
   readonly partition: PartitionRecord;
-  /** Undefined: as wanted. */
-  readonly staleReason: string | undefined;
+  readonly positions: readonly number[];
   /** What of its blocks is still wanted, in its own order. */
   readonly blocks: readonly SourceBlock[];
 }
 
-class JudgedRuns {
-  readonly ownerOf = new Map<BlockId, JudgedRun>();
-
-  add(run: JudgedRun): void {
-    for (const block of run.blocks) this.ownerOf.set(block.blockId, run);
-  }
-
-  /** Whether any block of the run is still wanted. */
-  covers(run: PartitionRecord): boolean {
-    return run.blockIds.some((id) => this.ownerOf.has(id));
-  }
-}
-
-function judgeRuns(
-  request: PlanRequest,
-  ordered: readonly SourceBlock[],
-  runs: readonly PartitionRecord[],
-): JudgedRuns {
-  const positionOf = new Map(ordered.map((block, position) => [block.blockId, position]));
-  const judged = new JudgedRuns();
-  for (const partition of runs) {
-    const positions = partition.blockIds.flatMap((id) => positionOf.get(id) ?? []);
-    const blocks = positions.map((position) => ensureExists(ordered[position], 'wanted block'));
-    if (blocks.length === 0) continue;
-    const staleReason = judgeRun(request, ordered, { partition, positions, blocks });
-    judged.add({ partition, staleReason, blocks });
-  }
-  return judged;
-}
-
-interface RunInPlace {
-  readonly partition: PartitionRecord;
-  readonly positions: readonly number[];
-  readonly blocks: readonly SourceBlock[];
-}
-
 function judgeRun(
-  { view, schemaHash, context }: PlanRequest,
+  { view, schemaHash, context, runEventsMax = runEventsMaxOf(view) }: PlanRequest,
   ordered: readonly SourceBlock[],
   { partition, positions, blocks }: RunInPlace,
-): string | undefined {
+): JudgedRun {
   const wanted = view.folds ? stretchOf(ordered, positions) : blocks;
-  const { carryInHash } = partition;
+  const { carryInHash, blockIds, ...rest } = partition;
   const decision = decideFreshness(partition, {
     ...insertRangeOf(wanted),
     schemaHash,
     sourceHash: sourceHashOf({ context, blocks: wanted, carryInHash }),
   });
-  if (decision.kind === 'current') return undefined;
-  if (blocks.length < partition.blockIds.length) return 'block deleted';
-  if (wanted.length > blocks.length) return 'new block in range';
-  return 'process, stream or calibration changed';
+  const facts = {
+    isCurrent: decision.kind === 'current',
+    missing: blockIds.length - blocks.length,
+    foreign: wanted.length - blocks.length,
+  };
+  return {
+    partition: { ...rest, carryInHash },
+    staleReason: staleReasonOf(facts),
+    first: ensureExists(ordered[Math.min(...positions)], 'first block'),
+    blockCount: blocks.length,
+    weight: blocks.reduce((weight, block) => weight + runWeightOf(block, runEventsMax), 0),
+  };
+}
+
+/** Why a run cannot stay: blocks of its own that are gone, or of others among its own (of a view that folds). */
+export function staleReasonOf(facts: {
+  readonly isCurrent: boolean;
+  readonly missing: number;
+  readonly foreign: number;
+}): string | undefined {
+  if (facts.missing > 0) return 'block deleted';
+  if (facts.foreign > 0) return 'new block in range';
+  return facts.isCurrent ? undefined : 'process, stream or calibration changed';
 }
 
 /** Every wanted block from the first to the last of `positions`. */
@@ -232,89 +285,87 @@ function stretchOf(ordered: readonly SourceBlock[], positions: readonly number[]
 }
 
 /** Keeps what can be kept where it stands and cuts the blocks between into new runs. */
-function layOut(
-  ordered: readonly SourceBlock[],
-  judged: JudgedRuns,
-  runEventsMax: number,
-): Segment[] {
+export function layOutSegments({
+  view,
+  runs,
+  unplaced,
+  isPartial,
+  runEventsMax,
+}: LayoutRequest): Segment[] {
+  const compare = orderOf(view);
+  const kept = runs
+    .filter(({ staleReason }) => staleReason === undefined)
+    .sort((a, b) => compare(a.first, b.first));
   const segments: Segment[] = [];
-  const placed = new Set<JudgedRun>();
-  const pending = new PendingRun(judged, placed, runEventsMax, segments);
-  for (const block of ordered) {
-    const owner = judged.ownerOf.get(block.blockId);
-    if (owner === undefined || owner.staleReason !== undefined) {
-      pending.add(block);
-    } else if (!placed.has(owner)) {
-      placed.add(owner);
+  const stale = new Map(
+    runs.flatMap((run) =>
+      run.staleReason === undefined ? [] : [[run.partition.partitionId, run] as const],
+    ),
+  );
+  const pending = new PendingRun(stale, runEventsMax ?? runEventsMaxOf(view), segments);
+  let next = 0;
+  const keepBefore = (place: ArrivalPlace | undefined) => {
+    for (let run = kept[next]; run !== undefined; run = kept[next]) {
+      if (place !== undefined && compare(run.first, place) > 0) return;
       pending.cut();
-      segments.push({ kind: 'keep', partition: owner.partition, blocks: owner.blocks });
+      const { partition, blockCount, weight } = run;
+      segments.push({ kind: 'keep', partition, blockCount, weight });
+      next += 1;
     }
+  };
+  for (const { block, ownerId } of unplaced) {
+    keepBefore(block);
+    pending.add(block, ownerId);
   }
+  // What lies behind the last block of a part may have other blocks before it.
+  if (!isPartial) keepBefore(undefined);
   pending.cut();
   return segments;
 }
 
 /** Blocks gathered for the next new run. */
 class PendingRun {
-  readonly #judged: JudgedRuns;
-  readonly #placed: Set<JudgedRun>;
+  readonly #stale: Map<string, JudgedRun>;
   readonly #runEventsMax: number;
   readonly #segments: Segment[];
   #blocks: SourceBlock[] = [];
-  #eventCount = 0;
+  #replaces: JudgedRun[] = [];
+  #weight = 0;
 
-  constructor(
-    judged: JudgedRuns,
-    placed: Set<JudgedRun>,
-    runEventsMax: number,
-    segments: Segment[],
-  ) {
-    this.#judged = judged;
-    this.#placed = placed;
+  constructor(stale: Map<string, JudgedRun>, runEventsMax: number, segments: Segment[]) {
+    this.#stale = stale;
     this.#runEventsMax = runEventsMax;
     this.#segments = segments;
   }
 
-  add(block: SourceBlock): void {
+  add(block: SourceBlock, ownerId: string | undefined): void {
     const weight = runWeightOf(block, this.#runEventsMax);
-    if (this.#eventCount + weight > this.#runEventsMax) this.cut();
+    if (this.#weight + weight > this.#runEventsMax) this.cut();
     this.#blocks.push(block);
-    this.#eventCount += weight;
+    this.#weight += weight;
+    if (ownerId === undefined) return;
+    // A stale run goes with the first new run that has a block of it, or that block would be covered twice.
+    const owner = this.#stale.get(ownerId);
+    if (owner !== undefined) this.#replaces.push(owner);
+    this.#stale.delete(ownerId);
   }
 
   cut(): void {
     if (this.#blocks.length === 0) return;
-    const stale = this.#takeStaleOwners();
-    const [firstStale] = stale;
     this.#segments.push({
       kind: 'build',
       blocks: this.#blocks,
-      replaces: stale.map((run) => run.partition.partitionId),
-      reason: firstStale?.staleReason ?? 'new blocks',
+      replaces: this.#replaces.map((run) => run.partition.partitionId),
+      reason: this.#replaces[0]?.staleReason ?? 'new blocks',
     });
     this.#blocks = [];
-    this.#eventCount = 0;
-  }
-
-  /** A stale run goes with the first new run that has a block of it, or that block would be covered twice. */
-  #takeStaleOwners(): JudgedRun[] {
-    const stale: JudgedRun[] = [];
-    for (const block of this.#blocks) {
-      const owner = this.#judged.ownerOf.get(block.blockId);
-      if (owner === undefined || this.#placed.has(owner)) continue;
-      this.#placed.add(owner);
-      stale.push(owner);
-    }
-    return stale;
+    this.#replaces = [];
+    this.#weight = 0;
   }
 }
 
 /** Whether each run starts from the carry of the one before, and one tail from that of the last. */
-function holds(
-  { view, context }: PlanRequest,
-  segments: readonly KeepSegment[],
-  tails: readonly PartitionRecord[],
-): boolean {
+function holds({ view, context, tails }: LayoutRequest, segments: readonly KeepSegment[]): boolean {
   if (!view.folds || segments.length === 0) return tails.length === 0;
   let carryHash: string | null = null;
   for (const { partition } of segments) {

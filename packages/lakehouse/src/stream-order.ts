@@ -19,8 +19,11 @@ export function compareStreamOrder(a: StreamPosition, b: StreamPosition): number
   );
 }
 
+/** Where a block stands among those of all streams. */
+export type ArrivalPlace = StreamPosition & Pick<SourceBlock, 'insertTimeUs' | 'streamId'>;
+
 /** Order of arrival; blocks that came in the same microsecond stand by stream and then in stream order. */
-export function compareInsertOrder(a: SourceBlock, b: SourceBlock): number {
+export function compareInsertOrder(a: ArrivalPlace, b: ArrivalPlace): number {
   return (
     compare(a.insertTimeUs, b.insertTimeUs) ||
     compare(a.streamId, b.streamId) ||

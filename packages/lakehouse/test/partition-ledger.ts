@@ -1,13 +1,20 @@
 /** A catalog with nothing but what planning looks at: for instances of very many blocks, without their rows. */
 import type { BlockId } from '@tracelake/domain';
-import { type CompactionGroup, planCompaction } from '../src/compaction.ts';
+import { planCompaction } from '../src/compaction.ts';
 import type { PartitionRecord, SourceBlock } from '../src/partition.ts';
-import { type PlanRequest, planInstance, RUN_EVENTS_MAX } from '../src/planning.ts';
+import { layoutOf, type PlanRequest, planInstance, RUN_EVENTS_MAX } from '../src/planning.ts';
 import { partitionIdOf, sourceHashOf } from '../src/source-hash.ts';
+import { compareInsertOrder, compareStreamOrder } from '../src/stream-order.ts';
 import { makeContext } from './synthetic-stream.ts';
 
 const context = makeContext();
 const schemaHash = 'schema';
+
+/** What one merge was of. */
+interface MergedRuns {
+  readonly partitions: readonly PartitionRecord[];
+  readonly blocks: readonly SourceBlock[];
+}
 
 /** Arrival and compaction of one instance, counting what is written again. */
 export class PartitionLedger {
@@ -38,9 +45,14 @@ export class PartitionLedger {
     if (plan.tailNeeded) this.#replace(plan.retires, []);
   }
 
-  compact(): CompactionGroup[] {
-    const groups = planCompaction(this.request());
-    for (const { partitions, blocks } of groups) {
+  compact(): MergedRuns[] {
+    const groups = planCompaction(layoutOf(this.request()));
+    const merged = groups.map((group) => {
+      const ids = new Set(group.partitions.map(({ partitionId }) => partitionId));
+      const partitions = this.partitions.filter(({ partitionId }) => ids.has(partitionId));
+      return { partitions, blocks: this.#blocksOf(partitions) };
+    });
+    for (const { partitions, blocks } of merged) {
       this.#replace(
         partitions.map(({ partitionId }) => partitionId),
         blocks,
@@ -49,7 +61,14 @@ export class PartitionLedger {
         this.rewrites.set(blockId, (this.rewrites.get(blockId) ?? 0) + 1);
     }
     this.runsMax = Math.max(this.runsMax, this.partitions.length);
-    return groups;
+    return merged;
+  }
+
+  /** The blocks of partitions, as they are to be folded. */
+  #blocksOf(partitions: readonly PartitionRecord[]): SourceBlock[] {
+    const ids = new Set(partitions.flatMap(({ blockIds }) => blockIds));
+    const order = this.#folds ? compareStreamOrder : compareInsertOrder;
+    return this.wanted.filter(({ blockId }) => ids.has(blockId)).sort(order);
   }
 
   #replace(replaces: readonly string[], blocks: readonly SourceBlock[]): void {

@@ -5,6 +5,7 @@
 import type { BlockId, StreamId } from '@tracelake/domain';
 import { ticks } from '@tracelake/domain';
 import {
+  type ArrivalPlace,
   type CoveredPartition,
   type InsertRange,
   isContentCurrent,
@@ -25,6 +26,15 @@ export interface PartitionState extends CoveredPartition {
   readonly targetCount: number;
 }
 
+/** A partition as planning needs it. */
+export interface PlannedPartition extends PartitionState {
+  readonly first: ArrivalPlace | undefined;
+  /** Of its blocks, as runs are cut by it. */
+  readonly weight: number;
+  /** Wanted blocks from its first to its last in stream order; undefined when it was not asked for. */
+  readonly betweenCount: number | undefined;
+}
+
 export interface CoveredInstance extends InstanceKey {
   readonly context: SourceContext | undefined;
 }
@@ -36,6 +46,8 @@ export interface CoveredRequest {
   readonly laterStreams: readonly StreamId[];
   /** Gets the lines of every covered block, once for each instance that covers it. */
   readonly onLines?: ((instance: number, lines: Uint8Array) => void) | undefined;
+  /** For planning: the least that a block weighs, and whether to count the blocks between. */
+  readonly weights?: { readonly weightMin: number; readonly countsBetween: boolean };
 }
 
 interface CoveredRow extends SummaryRow {
@@ -47,6 +59,10 @@ interface CoveredRow extends SummaryRow {
   lines: Uint8Array | null;
   first_insert_us: bigint | null;
   last_insert_us: bigint | null;
+  weight: bigint | null;
+  between_count: bigint | null;
+  first_stream: StreamId;
+  first_arrival_us: bigint;
   first_id: BlockId | null;
   first_begin: bigint;
   first_end: bigint;
@@ -65,9 +81,9 @@ const ROW_BYTES = 1500;
 export async function readCoveredPartitions(
   transaction: Queryable,
   request: CoveredRequest,
-): Promise<PartitionState[][]> {
+): Promise<PlannedPartition[][]> {
   const { instances, onLines } = request;
-  const states: PartitionState[][] = instances.map(() => []);
+  const states: PlannedPartition[][] = instances.map(() => []);
   if (instances.length === 0) return states;
   const rows = readByCursor<CoveredRow>(
     transaction,
@@ -85,18 +101,27 @@ export async function readCoveredPartitions(
   return states;
 }
 
-const EDGE_COLUMNS = fragment(`b.block_id, b.begin_ticks, b.end_ticks, b.object_offset
+const EDGE_COLUMNS = fragment(`
+  b.block_id, b.stream_id, b.process_id, b.begin_ticks, b.end_ticks, b.object_offset, b.insert_time
   FROM partition_blocks pb JOIN blocks b ON b.block_id = pb.block_id
   WHERE pb.partition_key = p.partition_key`);
 
-function coveredStatement({ instances, since, laterStreams }: CoveredRequest) {
+function coveredStatement({ instances, since, laterStreams, weights }: CoveredRequest) {
   const look = lookOf(since);
   return sql`
     SELECT wanted.instance_number, ${SUMMARY_COLUMNS}, covered.*,
       first.block_id AS first_id, first.begin_ticks AS first_begin, first.end_ticks AS first_end,
-      first.object_offset AS first_offset,
+      first.object_offset AS first_offset, first.stream_id AS first_stream,
+      unix_us(first.insert_time) AS first_arrival_us,
       last.block_id AS last_id, last.begin_ticks AS last_begin, last.end_ticks AS last_end,
-      last.object_offset AS last_offset
+      last.object_offset AS last_offset,
+      CASE WHEN ${weights?.countsBetween ?? false}::boolean THEN (
+        SELECT count(*) FROM blocks b
+        WHERE b.process_id = first.process_id AND b.stream_id = first.stream_id
+          AND (b.begin_ticks, b.end_ticks, b.object_offset, b.block_id)
+            >= (first.begin_ticks, first.end_ticks, first.object_offset, first.block_id)
+          AND (b.begin_ticks, b.end_ticks, b.object_offset, b.block_id)
+            <= (last.begin_ticks, last.end_ticks, last.object_offset, last.block_id)) END AS between_count
     FROM unnest(${instances.map((one) => one.viewSet)}::text[],
         ${instances.map((one) => one.instance)}::text[],
         ${instances.map((one) => one.schemaHash)}::text[])
@@ -109,6 +134,7 @@ function coveredStatement({ instances, since, laterStreams }: CoveredRequest) {
       SELECT count(*) AS block_count, count(b.block_id) AS present_count,
         count(b.block_id) FILTER (
           WHERE ${inLook('b')} AND b.stream_id <> ALL(${laterStreams}::uuid[])) AS target_count,
+        sum(greatest(b.nb_objects, ${weights?.weightMin ?? 0}::bigint))::bigint AS weight,
         array_agg(DISTINCT b.stream_id) FILTER (WHERE b.block_id IS NOT NULL) AS stream_ids,
         string_agg(convert_to(E'\\nblock ' || b.block_id || ' ', 'UTF8') || b.content_sha256, ''::bytea
           ORDER BY b.position) AS lines,
@@ -121,7 +147,7 @@ function coveredStatement({ instances, since, laterStreams }: CoveredRequest) {
     LEFT JOIN LATERAL (SELECT ${EDGE_COLUMNS} ORDER BY pb.position DESC LIMIT 1) last ON true`;
 }
 
-function stateOf(row: CoveredRow, context: SourceContext): PartitionState {
+function stateOf(row: CoveredRow, context: SourceContext): PlannedPartition {
   const partition = summaryOf(row);
   const blockCount = Number(row.block_count);
   const presentCount = Number(row.present_count);
@@ -135,12 +161,20 @@ function stateOf(row: CoveredRow, context: SourceContext): PartitionState {
   return {
     partition,
     isCurrent: isContentCurrent(partition, content, context),
-    first: positionOf(row.first_id, row.first_begin, row.first_end, row.first_offset),
+    first: firstOf(row),
     last: positionOf(row.last_id, row.last_begin, row.last_end, row.last_offset),
     blockCount,
     presentCount,
     targetCount: Number(row.target_count),
+    weight: Number(row.weight ?? 0n),
+    betweenCount: row.between_count === null ? undefined : Number(row.between_count),
   };
+}
+
+function firstOf(row: CoveredRow): ArrivalPlace | undefined {
+  const position = positionOf(row.first_id, row.first_begin, row.first_end, row.first_offset);
+  const { first_stream: streamId, first_arrival_us: insertTimeUs } = row;
+  return position && { ...position, streamId, insertTimeUs };
 }
 
 const NO_LINES = new Uint8Array(0);

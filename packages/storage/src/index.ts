@@ -10,6 +10,7 @@ export type { CommitOutcome, CommitRequest, RejectedBlock } from './catalog-comm
 export { type CatalogLinesRequest, type CatalogTable, readCatalogLines } from './catalog-lines.ts';
 export type { ClaimKey } from './claims.ts';
 export type { PartitionState } from './covered-partitions.ts';
+export type { InstanceRequest, InstanceSnapshot } from './instance-snapshot.ts';
 export type { BehindFilter, InstanceBehind } from './instances-behind.ts';
 export { ensureLakeSettings, findLakeSettings, type LakeSettings } from './lake-settings.ts';
 export type {
@@ -43,7 +44,6 @@ export { openObjectStore, type S3Options } from './object-store/open-object-stor
 export { deleteExpiredLeases, listOrphans, type OrphanOptions } from './object-sweeping.ts';
 export { type ListedRejection, PartitionCatalog } from './partition-catalog.ts';
 export type { InstanceKey, NewPartition } from './partition-rows.ts';
-export type { InstanceSnapshot, ProcessContext } from './partition-snapshot.ts';
 export {
   Database,
   type DatabaseOptions,

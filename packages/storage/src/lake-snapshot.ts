@@ -122,7 +122,7 @@ async function lookAtLake(
   const { since, digests: wantsDigests } = request;
   const asked = questionsOf(request);
   const questions = asked.map(({ question }) => question);
-  const { moment, contexts } = await readContexts(transaction, questions, since);
+  const { moment, contexts } = await readContexts(transaction, questions, { since });
   const found = instancesOf(asked, contexts);
   const laterStreams = [...new Set(contexts.flatMap((context) => context.laterStreams))];
   const digests = wantsDigests === true ? found.map(() => new BlockSetDigest()) : undefined;
@@ -156,6 +156,17 @@ interface FoundInstance extends InstanceKey {
   readonly streamIds: readonly StreamId[];
 }
 
+/** What tells of one instance. */
+export function questionOf({
+  view,
+  instance,
+}: Omit<SnapshotRequest, 'schemaHash'>): ContextRequest {
+  const { streamTag, instanceRule } = view;
+  return instanceRule === 'process'
+    ? { kind: 'process', processId: instance as ProcessId, streamTag }
+    : { kind: 'stream', streamId: instance as StreamId, streamTag };
+}
+
 function questionsOf({ instances, globals, processes }: LakeSnapshotRequest): AskedViews[] {
   const asked: AskedViews[] = [];
   for (const { processId, views } of processes) {
@@ -163,14 +174,7 @@ function questionsOf({ instances, globals, processes }: LakeSnapshotRequest): As
       asked.push({ question: { kind: 'process', processId, streamTag }, views: ofTag });
     }
   }
-  for (const { instance, ...wanted } of instances) {
-    const { streamTag, instanceRule } = wanted.view;
-    const question: ContextRequest =
-      instanceRule === 'process'
-        ? { kind: 'process', processId: instance as ProcessId, streamTag }
-        : { kind: 'stream', streamId: instance as StreamId, streamTag };
-    asked.push({ question, views: [wanted] });
-  }
+  for (const wanted of instances) asked.push({ question: questionOf(wanted), views: [wanted] });
   for (const { view, schemaHash, blocksBetween: range } of globals) {
     const blocksBetween = range && {
       beginUs: nsToMicroseconds(range.beginNs),
@@ -217,7 +221,7 @@ function namesOf(
   return processId === undefined ? [] : [[processId, streamIds]];
 }
 
-function sourceContextOf(facts: ProcessFacts): SourceContext | undefined {
+export function sourceContextOf(facts: ProcessFacts): SourceContext | undefined {
   const { process, streams, calibrationCandidates } = facts;
   if (process === undefined) return undefined;
   const evidence = chooseCalibrationEvidence(process, calibrationCandidates);

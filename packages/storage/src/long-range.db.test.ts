@@ -7,10 +7,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { isCoverageConsistent } from '@tracelake/lakehouse';
+import { isCoverageConsistent, planLayout } from '@tracelake/lakehouse';
 import { ASYNC_VIEW, storeProcess, THREAD_VIEW } from '../test/catalog-fixture.ts';
 import { type StoredLongRange, storeLongRange } from '../test/long-range-fixture.ts';
 import { openTestDatabase } from '../test/storage-fixture.ts';
+import { readInstanceSnapshot } from './instance-snapshot.ts';
 import {
   type LakeSnapshot,
   type LakeSnapshotRequest,
@@ -90,6 +91,15 @@ test('a look at 30 days of sparse blocks takes three statements and holds no blo
   assertCurrent(many.result, large.blocksPerStream);
   assert.equal(many.result.instances.length, 10);
   assert.deepEqual([few.statements, many.statements], [3, 3]);
+  const [streamId = ''] = stored[1].streamIds;
+  const planned = await watch(db, (transaction) =>
+    readInstanceSnapshot(transaction, { ...VIEW, instance: streamId }),
+  );
+  assert.deepEqual(planned.result.layout && planLayout(planned.result.layout), {
+    decision: 'current',
+  });
+  assert.equal(planned.statements, 3);
+  assert.ok(planned.heldBytesMax < 6_000_000, `${planned.heldBytesMax} bytes`);
   console.log(
     `held at most: ${few.heldBytesMax} bytes, ${many.heldBytesMax} at ten times the blocks`,
   );

@@ -185,7 +185,7 @@ test('the same content of two schemas, views or instances does not clash', async
   }
 });
 
-test('a snapshot of a stream holds its process, stream, wanted blocks in stream order, and partitions of one schema', async () => {
+test('a snapshot of a stream holds its process, stream, partitions of one schema, and what they do not cover as wanted', async () => {
   await using fixture = await openTestDatabase();
   const catalog = new PartitionCatalog(fixture.db);
   const { process, stream, blocks } = await storeProcess(fixture.db, { blockCount: 12 });
@@ -200,16 +200,34 @@ test('a snapshot of a stream holds its process, stream, wanted blocks in stream 
   const snapshot = await catalog.loadSnapshot(request);
   assert.deepEqual(snapshot.process, process);
   assert.deepEqual([...snapshot.streams.keys()], [stream.streamId]);
+  const { blockIds, ...summary } = run;
   assert.deepEqual(
-    snapshot.wanted.map((block) => block.blockId),
-    blocks.map((block) => block.blockId),
+    snapshot.partitions.map(({ partition }) => partition),
+    [{ ...summary, ...key }],
   );
-  assert.deepEqual(snapshot.partitions, [{ ...run, ...key }]);
-  assert.deepEqual([...snapshot.rejectedBlockIds], [rejected]);
+  // The hash of the run is none that blocks could have.
+  assert.deepEqual(
+    snapshot.layout?.runs.map(({ staleReason }) => staleReason),
+    ['process, stream or calibration changed'],
+  );
+  assert.deepEqual(
+    snapshot.layout?.unplaced.map(({ block, ownerId }) => [block.blockId, ownerId]),
+    blocks.map(({ blockId }, index) => [blockId, index < 4 ? run.partitionId : undefined]),
+  );
+  const covered = await catalog.loadCoveredBlocks(key, [run.partitionId, 'none']);
+  assert.deepEqual(
+    covered.map(({ blockId }) => blockId),
+    blockIds,
+  );
+  const all = blocks.map(({ blockId }) => blockId);
+  const badOnes = [{ blockId: rejected, reason: 'bad\ufffdbytes' }];
+  assert.deepEqual(await catalog.findRejected(THREAD_VIEW.name, all), badOnes);
+  const rejectedBy = { viewSet: THREAD_VIEW.name, streamIds: [stream.streamId], limit: 10 };
+  assert.deepEqual(await catalog.listRejectedOf(rejectedBy), badOnes);
   assert.deepEqual(snapshot.calibrationCandidates, []);
   const unknown = await catalog.loadSnapshot({ ...request, instance: process.processId });
   assert.equal(unknown.process, undefined);
-  assert.deepEqual(unknown.wanted, []);
+  assert.equal(unknown.layout, undefined);
 });
 
 test('a snapshot of a process holds every span stream, however early it was registered, as of one moment', async () => {
@@ -409,8 +427,7 @@ test('a snapshot never shows a partition of blocks that it does not show', async
       assert.equal(covered, built);
     }
     const state = await catalog.loadSnapshot(request);
-    const wanted = new Set(state.wanted.map((block) => block.blockId));
-    assert.ok(state.partitions.every((p) => p.blockIds.every((id) => wanted.has(id))));
+    assert.ok(state.partitions.every((one) => one.presentCount === one.blockCount));
   }
   await writing;
 });

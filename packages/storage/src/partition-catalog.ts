@@ -1,5 +1,6 @@
-import type { BlockId } from '@tracelake/domain';
-import type { PartitionRecord } from '@tracelake/lakehouse';
+import type { BlockId, StreamId } from '@tracelake/domain';
+import type { PartitionRecord, SourceBlock } from '@tracelake/lakehouse';
+import { BLOCK_COLUMNS, type BlockRow, sourceBlockOf } from './block-repository.ts';
 import {
   type CommitOutcome,
   type CommitRequest,
@@ -8,6 +9,11 @@ import {
   type RejectedBlock,
 } from './catalog-commit.ts';
 import { type ClaimKey, releaseClaim, renewClaim, tryClaim } from './claims.ts';
+import {
+  type InstanceRequest,
+  type InstanceSnapshot,
+  readInstanceSnapshot,
+} from './instance-snapshot.ts';
 import { type BehindFilter, type InstanceBehind, listInstancesBehind } from './instances-behind.ts';
 import {
   type LakeSnapshot,
@@ -16,17 +22,16 @@ import {
   type ProcessSnapshotRequest,
   readLakeSnapshot,
   readProcessSnapshot,
-  type SnapshotRequest,
 } from './lake-snapshot.ts';
 import type { LookMoment } from './look-moment.ts';
 import { forgetRetired, listRetirable } from './object-sweeping.ts';
 import {
+  type InstanceKey,
   PARTITION_COLUMNS,
   PARTITION_ORDER,
   type PartitionRow,
   partitionOf,
 } from './partition-rows.ts';
-import { type InstanceSnapshot, readInstanceSnapshot } from './partition-snapshot.ts';
 import type { Database } from './postgres/database.ts';
 import { sql } from './postgres/sql.ts';
 import { openReadLease, type ReadLease, type ReadLeaseOptions } from './read-lease.ts';
@@ -44,8 +49,8 @@ export class PartitionCatalog {
     this.#db = db;
   }
 
-  /** One moment of one view instance, for planning. */
-  async loadSnapshot(request: SnapshotRequest, signal?: AbortSignal): Promise<InstanceSnapshot> {
+  /** One moment of one view instance, for planning: three statements. */
+  async loadSnapshot(request: InstanceRequest, signal?: AbortSignal): Promise<InstanceSnapshot> {
     return this.#db.transaction((transaction) => readInstanceSnapshot(transaction, request), {
       isolation: 'repeatable read',
       readOnly: true,
@@ -79,6 +84,58 @@ export class PartitionCatalog {
       readOnly: true,
       signal,
     });
+  }
+
+  /** The blocks that partitions of an instance cover, in the order in which the runs have them. */
+  async loadCoveredBlocks(
+    { viewSet, instance, schemaHash }: InstanceKey,
+    partitionIds: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<SourceBlock[]> {
+    const rows = await this.#db.query<BlockRow>(
+      sql`SELECT ${BLOCK_COLUMNS}
+        FROM unnest(${partitionIds}::text[]) WITH ORDINALITY AS run (partition_id, number)
+        JOIN partitions p ON p.view_set = ${viewSet} AND p.instance = ${instance}
+          AND p.schema_hash = ${schemaHash} AND p.partition_id = run.partition_id
+        JOIN partition_blocks pb ON pb.partition_key = p.partition_key
+        JOIN blocks b ON b.block_id = pb.block_id
+        ORDER BY run.number, pb.position`,
+      signal,
+    );
+    return rows.map(sourceBlockOf);
+  }
+
+  /** Of some blocks, those that a view could not decode, and why. */
+  async findRejected(
+    viewSet: string,
+    blockIds: readonly BlockId[],
+    signal?: AbortSignal,
+  ): Promise<RejectedBlock[]> {
+    if (blockIds.length === 0) return [];
+    const rows = await this.#db.query<{ block_id: BlockId; reason: string }>(
+      sql`SELECT block_id, reason FROM rejected_blocks
+        WHERE view_set = ${viewSet} AND block_id = ANY(${blockIds}::uuid[])`,
+      signal,
+    );
+    return rows.map((row) => ({ blockId: row.block_id, reason: row.reason }));
+  }
+
+  /** What a view could not decode of some streams of a process, at most `limit`, the latest first. */
+  async listRejectedOf(
+    of: {
+      readonly viewSet: string;
+      readonly streamIds: readonly StreamId[];
+      readonly limit: number;
+    },
+    signal?: AbortSignal,
+  ): Promise<RejectedBlock[]> {
+    const rows = await this.#db.query<{ block_id: BlockId; reason: string }>(
+      sql`SELECT r.block_id, r.reason FROM rejected_blocks r JOIN blocks b USING (block_id)
+        WHERE r.view_set = ${of.viewSet} AND b.stream_id = ANY(${of.streamIds}::uuid[])
+        ORDER BY r.rejected_at DESC, r.block_id LIMIT ${of.limit}::bigint`,
+      signal,
+    );
+    return rows.map((row) => ({ blockId: row.block_id, reason: row.reason }));
   }
 
   /** The carry-out of a partition; undefined when it has none or is no longer there. */

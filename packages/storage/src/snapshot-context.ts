@@ -7,6 +7,7 @@ import type { Queryable } from './postgres/database.ts';
 import { microsecondsToNs } from './postgres/microseconds.ts';
 import { sql } from './postgres/sql.ts';
 import { PROCESS_COLUMNS, type ProcessRow, processOf } from './process-repository.ts';
+import { sourceStreamsOf } from './stream-repository.ts';
 
 /** A stream as readers need it; its types are for those who decode. */
 export type StreamFacts = Omit<SourceStream, 'dependenciesMetadata' | 'objectsMetadata'>;
@@ -43,6 +44,8 @@ export interface FoundContext {
   readonly facts: ProcessFacts;
   /** Streams that came after the look that the statement was told of, so that their blocks were not wanted. */
   readonly laterStreams: readonly StreamId[];
+  /** With their types; empty when they were not asked for. */
+  readonly sources: readonly SourceStream[];
 }
 
 export interface ContextLook {
@@ -66,16 +69,25 @@ interface ContextRow extends ProcessRow {
   tags: string[];
   stream_properties: Record<string, string>;
   metadata_sha256: Uint8Array;
+  dependencies_metadata: Uint8Array | null;
+  objects_metadata: Uint8Array | null;
   is_later: boolean;
 }
 
-/** One statement, whatever the number of requests. `since`: the first look of a series. */
+export interface ContextOptions {
+  /** The first look of a series. */
+  readonly since?: LookMoment | undefined;
+  /** Whether streams come with their types too. */
+  readonly withTypes?: boolean;
+}
+
+/** One statement, whatever the number of requests. */
 export async function readContexts(
   db: Queryable,
   requests: readonly ContextRequest[],
-  since: LookMoment | undefined,
+  options: ContextOptions,
 ): Promise<ContextLook> {
-  const rows = await db.query<ContextRow>(contextStatement(requests, since));
+  const rows = await db.query<ContextRow>(contextStatement(requests, options));
   const found = new Map<string, ContextRow[]>();
   for (const row of rows) {
     if (row.request === null) continue;
@@ -96,7 +108,10 @@ export async function readContexts(
  * by (end_ticks, block_id), where k comes from the longest. The longest and that first one give the same choice
  * as all blocks. The threshold is counted in 1/1024 us, so that all powers are whole.
  */
-function contextStatement(requests: readonly ContextRequest[], since: LookMoment | undefined) {
+function contextStatement(
+  requests: readonly ContextRequest[],
+  { since, withTypes = false }: ContextOptions,
+) {
   const look = lookOf(since);
   return sql`
     WITH look AS MATERIALIZED (
@@ -146,12 +161,15 @@ function contextStatement(requests: readonly ContextRequest[], since: LookMoment
       k.longest_id, unix_us(k.longest_end) AS longest_end_us, k.longest_ticks,
       k.first_id, unix_us(k.first_end) AS first_end_us, k.first_ticks,
       s.stream_id, s.tags, s.properties AS stream_properties, s.metadata_sha256,
+      s.dependencies_metadata, s.objects_metadata,
       NOT (s.is_target AND ${inLook('p')}) AS is_later
     FROM look LEFT JOIN chosen c ON true
     LEFT JOIN known k ON k.process_id = c.process_id
     LEFT JOIN processes p ON p.process_id = k.process_id
     LEFT JOIN LATERAL (
-      SELECT s.stream_id, s.tags, s.properties, s.metadata_sha256, ${inLook('s')} AS is_target
+      SELECT s.stream_id, s.tags, s.properties, s.metadata_sha256, ${inLook('s')} AS is_target,
+        CASE WHEN ${withTypes}::boolean THEN s.dependencies_metadata END AS dependencies_metadata,
+        CASE WHEN ${withTypes}::boolean THEN s.objects_metadata END AS objects_metadata
       FROM streams s
       WHERE s.process_id = p.process_id AND (c.only_stream IS NULL OR s.stream_id = c.only_stream)
         AND s.tags @> ARRAY[c.tag] AND EXISTS (
@@ -190,7 +208,21 @@ function contextOf(rows: readonly ContextRow[]): FoundContext {
     calibrationCandidates: candidatesOf(row),
     lastBlockEndNs: row.last_end_us === null ? undefined : microsecondsToNs(row.last_end_us),
   };
-  return { request: row.request ?? 0, facts, laterStreams };
+  return { request: row.request ?? 0, facts, laterStreams, sources: sourcesOf(rows) };
+}
+
+function sourcesOf(rows: readonly ContextRow[]): SourceStream[] {
+  return sourceStreamsOf(
+    rows.flatMap((row) => {
+      const { stream_id, dependencies_metadata, objects_metadata } = row;
+      if (stream_id === null || dependencies_metadata === null || objects_metadata === null) {
+        return [];
+      }
+      const { stream_properties: properties, process_id, tags, metadata_sha256 } = row;
+      const types = { dependencies_metadata, objects_metadata, metadata_sha256 };
+      return [{ stream_id, process_id, tags, properties, ...types }];
+    }),
+  );
 }
 
 function candidatesOf(row: ContextRow): CalibrationEvidence[] {

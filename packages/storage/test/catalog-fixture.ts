@@ -18,13 +18,20 @@ export const THREAD_VIEW = {
   name: 'thread_spans',
   streamTag: 'cpu',
   instanceRule: 'stream',
+  folds: true,
 } as const;
 export const ASYNC_VIEW = {
   name: 'async_events',
   streamTag: 'cpu',
   instanceRule: 'process',
+  folds: false,
 } as const;
-export const LOG_VIEW = { name: 'log_entries', streamTag: 'log', instanceRule: 'process' } as const;
+export const LOG_VIEW = {
+  name: 'log_entries',
+  streamTag: 'log',
+  instanceRule: 'process',
+  folds: false,
+} as const;
 
 export function newProcessId() {
   return parseProcessId(randomUUID()) as NonNullable<ReturnType<typeof parseProcessId>>;

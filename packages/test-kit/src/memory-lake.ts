@@ -8,9 +8,14 @@ import { ensureExists } from '@tracelake/domain';
 import {
   type CompactionGroup,
   carryHashOf,
+  compareInsertOrder,
+  compareStreamOrder,
   type InstancePlan,
   insertRangeOf,
+  layoutOf,
+  mustRebuild,
   type PartitionRecord,
+  type PartitionSummary,
   type PlanRequest,
   partitionIdOf,
   planCompaction,
@@ -18,7 +23,7 @@ import {
   type RowColumns,
   type RunContext,
   type RunResult,
-  resolveSegment,
+  rebuildOf,
   type SourceBlock,
   schemaHashOf,
   sourceHashOf,
@@ -69,13 +74,15 @@ export class MemoryLake<Parsed> {
     const built: PartitionRecord[] = [];
     let carry: Uint8Array | undefined;
     for (const segment of plan.segments) {
-      const resolved = this.#options.view.folds
-        ? resolveSegment(segment, carryHashOf(carry))
-        : segment;
-      if (resolved.kind === 'keep') {
-        carry = this.#storedAs(resolved.partition.partitionId).carryOut;
+      const { folds } = this.#options.view;
+      if (segment.kind === 'keep' && !(folds && mustRebuild(segment, carryHashOf(carry)))) {
+        carry = this.#storedAs(segment.partition.partitionId).carryOut;
         continue;
       }
+      const resolved =
+        segment.kind === 'keep'
+          ? rebuildOf(segment, this.#blocksOf([segment.partition], wanted))
+          : segment;
       const { result, record } = this.#build('run', resolved.blocks, carry);
       this.#commit(resolved.replaces, { record, rows: result.rows, carryOut: result.carryOut });
       built.push(record);
@@ -88,9 +95,10 @@ export class MemoryLake<Parsed> {
 
   /** Merges runs as planned; the groups it merged. */
   compact(wanted: readonly SourceBlock[]): CompactionGroup[] {
-    const groups = planCompaction(this.#request(wanted));
+    const groups = planCompaction(layoutOf(this.#request(wanted)));
     // A group may start from the carry of the last run of the one before.
-    for (const { blocks, partitions, carryInHash, predecessor } of groups.toReversed()) {
+    for (const { partitions, carryInHash, predecessor } of groups.toReversed()) {
+      const blocks = this.#blocksOf(partitions, wanted);
       const carryIn = predecessor && this.#storedAs(predecessor.partitionId).carryOut;
       const { result, record } = this.#build('run', blocks, carryIn);
       if (record.carryInHash !== carryInHash) throw new Error('the predecessor has another carry');
@@ -119,6 +127,18 @@ export class MemoryLake<Parsed> {
       if (parsed !== undefined) builder.add(block, parsed);
     }
     return builder.finish();
+  }
+
+  /** The blocks of partitions, as they are to be folded. */
+  #blocksOf(
+    partitions: readonly PartitionSummary[],
+    wanted: readonly SourceBlock[],
+  ): SourceBlock[] {
+    const ids = new Set(
+      partitions.flatMap(({ partitionId }) => this.#storedAs(partitionId).record.blockIds),
+    );
+    const order = this.#options.view.folds ? compareStreamOrder : compareInsertOrder;
+    return wanted.filter(({ blockId }) => ids.has(blockId)).sort(order);
   }
 
   #request(wanted: readonly SourceBlock[]): PlanRequest {

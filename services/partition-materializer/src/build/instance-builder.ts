@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type InstancePlan, planInstance, type ViewSet } from '@tracelake/lakehouse';
+import { type InstancePlan, planLayout, type ViewSet } from '@tracelake/lakehouse';
 import { MaterializerError } from '../materializer-error.ts';
 import { withBuildClaim } from './build-claim.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
@@ -17,6 +17,9 @@ import { executePlan } from './plan-execution.ts';
 
 /** Commits lost to other writers before a build gives up for now. */
 const ATTEMPTS = 8;
+
+/** Reasons are for people; past this many the older ones are left out. */
+const REJECTED_LISTED_MAX = 10_000;
 
 interface Look extends InstanceLook {
   readonly plan: InstancePlan;
@@ -87,7 +90,7 @@ export class InstanceBuilder implements InstanceBuilds {
     signal: AbortSignal,
   ): Promise<BuildReport> {
     const tally = new BuildTally();
-    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    for (let attempt = 1; attempt <= ATTEMPTS; ) {
       const look = await this.#look(view, instance, signal);
       if (look.plan.decision === 'current') {
         const report = await this.#reportCurrent(view, instance, look, tally);
@@ -98,6 +101,8 @@ export class InstanceBuilder implements InstanceBuilds {
       const outcome = await executePlan({ ...target, plan: look.plan, signal }, this.#deps);
       tally.add(outcome);
       if (outcome.decision === 'committed') {
+        // What the plan left is the next one's.
+        if (look.plan.isPartial) continue;
         return {
           decision: 'written',
           ...(await this.#reportContent(view, look, outcome.sourceHashes, tally)),
@@ -107,6 +112,7 @@ export class InstanceBuilder implements InstanceBuilds {
       const facts = { view: view.name, instance, attempt };
       this.#deps.logger.info('commit lost to another writer', facts);
       await sleep(Math.random() * 50 * attempt, undefined, { signal });
+      attempt += 1;
     }
     throw new MaterializerError(
       'materializer.conflict',
@@ -119,15 +125,8 @@ export class InstanceBuilder implements InstanceBuilds {
   }
 
   async #look(view: ViewSet, instance: string, signal: AbortSignal): Promise<Look> {
-    const { schemaHash, snapshot, context } = await lookAtInstance(
-      view,
-      instance,
-      this.#deps,
-      signal,
-    );
-    const { wanted, partitions } = snapshot;
-    const plan = planInstance({ view, schemaHash, context, wanted, partitions });
-    return { schemaHash, snapshot, context, plan, signal };
+    const look = await lookAtInstance(view, instance, this.#deps, signal);
+    return { ...look, plan: planLayout(look.layout), signal };
   }
 
   async #reportCurrent(
@@ -136,28 +135,30 @@ export class InstanceBuilder implements InstanceBuilds {
     look: Look,
     tally: BuildTally,
   ): Promise<BuildReport> {
-    const { partitions, wanted } = look.snapshot;
+    const { partitions } = look.snapshot;
     const partitionCount = partitions.length;
+    const blockCount = partitions.reduce((sum, one) => sum + one.blockCount, 0);
     this.#deps.metrics.partitionsKept.inc({ view: view.name }, partitionCount);
-    const facts = { view: view.name, instance, partitionCount, blockCount: wanted.length };
+    const facts = { view: view.name, instance, partitionCount, blockCount };
     this.#deps.logger.info('partition up to date', facts);
-    const sourceHashes = partitions.map((partition) => partition.sourceHash);
+    const sourceHashes = partitions.map(({ partition }) => partition.sourceHash);
     return { decision: 'current', ...(await this.#reportContent(view, look, sourceHashes, tally)) };
   }
 
   async #reportContent(
     view: ViewSet,
-    { snapshot, context, signal }: Look,
+    { context, signal }: Look,
     sourceHashes: readonly string[],
     tally: BuildTally,
   ): Promise<Omit<BuildReport, 'decision'>> {
     const { catalog } = this.#deps;
-    const before = snapshot.rejectedBlockIds;
+    const streamIds = [...context.streams.keys()];
+    const rejectedBy = { viewSet: view.name, streamIds, limit: REJECTED_LISTED_MAX };
     return {
       processId: context.process.processId,
       partitions: sourceHashes.length,
       sourceHash: instanceHashOf(sourceHashes),
-      rejected: await tally.listRejected(view.name, before, catalog, signal),
+      rejected: await catalog.listRejectedOf(rejectedBy, signal),
       ...tally.counts(),
     };
   }

@@ -1,6 +1,7 @@
 import {
   calibrate,
   chooseCalibrationEvidence,
+  type LayoutRequest,
   type RunContext,
   schemaHashOf,
   type ViewSet,
@@ -14,6 +15,7 @@ export interface InstanceLook {
   readonly schemaHash: string;
   readonly snapshot: InstanceSnapshot;
   readonly context: RunContext;
+  readonly layout: LayoutRequest;
 }
 
 /** Errors: `materializer.unknown-instance`, storage's. */
@@ -25,8 +27,8 @@ export async function lookAtInstance(
 ): Promise<InstanceLook> {
   const schemaHash = schemaHashOf(view);
   const snapshot = await catalog.loadSnapshot({ view, instance, schemaHash }, signal);
-  const { process, streams } = snapshot;
-  if (process === undefined) {
+  const { process, streams, layout } = snapshot;
+  if (process === undefined || layout === undefined) {
     throw new MaterializerError(
       'materializer.unknown-instance',
       `no ${view.instanceRule} ${instance} has been inserted`,
@@ -35,5 +37,5 @@ export async function lookAtInstance(
   }
   const evidence = chooseCalibrationEvidence(process, snapshot.calibrationCandidates);
   const context = { process, streams, calibration: calibrate(process, evidence) };
-  return { schemaHash, snapshot, context };
+  return { schemaHash, snapshot, context, layout };
 }

@@ -3,20 +3,20 @@
  * starts from the carry of the one before, so what was to be kept is decided again here.
  */
 
-import type { BlockId } from '@tracelake/domain';
 import {
   type BuildPlan,
   type BuildSegment,
   carryHashOf,
+  type InsertRange,
   insertRangeOf,
   type KeepSegment,
-  type PartitionRecord,
+  mustRebuild,
+  type PartitionSummary,
   partitionIdOf,
   type RowColumns,
   type RunContext,
   type RunResult,
-  resolveSegment,
-  type Segment,
+  rebuildOf,
   type SourceBlock,
   sourceHashOf,
   type ViewSet,
@@ -43,7 +43,7 @@ export interface PlanExecutionRequest {
 
 export interface MergeOrder {
   /** The run whose carry the first segment starts from. */
-  readonly predecessor: PartitionRecord | undefined;
+  readonly predecessor: PartitionSummary | undefined;
   /** Called before each commit; false gives the run up, as a conflict does. */
   readonly accepts: (run: NewPartition, rejected: readonly RejectedBlock[]) => boolean;
 }
@@ -54,10 +54,7 @@ export interface PlanExecutionOutcome {
   readonly built: number;
   readonly blocksDecoded: number;
   readonly rows: number;
-  readonly rejected: readonly RejectedBlock[];
-  /** Blocks of the partitions built and committed, rejected ones included. */
-  readonly coveredBlockIds: readonly BlockId[];
-  /** Of all partitions of the instance; empty after a conflict. */
+  /** Of all partitions that the plan is about; empty after a conflict. */
   readonly sourceHashes: readonly string[];
 }
 
@@ -86,8 +83,6 @@ class PlanExecution {
   readonly #request: PlanExecutionRequest;
   readonly #deps: BuildDependencies;
   readonly #sourceHashes: string[] = [];
-  readonly #rejected: RejectedBlock[] = [];
-  readonly #coveredBlockIds: BlockId[] = [];
   #carry: Carry = NO_CARRY;
   #built = 0;
   #blocksDecoded = 0;
@@ -104,13 +99,15 @@ class PlanExecution {
     let isLastCommitted = false;
     for (const [index, planned] of plan.segments.entries()) {
       const isLast = index === plan.segments.length - 1;
-      const segment = view.folds ? resolveSegment(planned, this.#carry.hash) : planned;
-      if (segment.kind === 'keep') {
-        this.#keep(segment);
-      } else {
-        if (!(await this.#buildSegment(segment, isLast))) return this.#outcome('conflict');
-        isLastCommitted = isLast;
+      if (planned.kind === 'keep' && !(view.folds && mustRebuild(planned, this.#carry.hash))) {
+        this.#keep(planned);
+        continue;
       }
+      const segment = planned.kind === 'keep' ? await this.#rebuild(planned) : planned;
+      if (segment === GONE || !(await this.#buildSegment(segment, isLast))) {
+        return this.#outcome('conflict');
+      }
+      isLastCommitted = isLast;
     }
     if (isLastCommitted || (!plan.tailNeeded && plan.retires.length === 0)) {
       return this.#outcome('committed');
@@ -124,8 +121,6 @@ class PlanExecution {
       built: this.#built,
       blocksDecoded: this.#blocksDecoded,
       rows: this.#rows,
-      rejected: this.#rejected,
-      coveredBlockIds: this.#coveredBlockIds,
       sourceHashes: decision === 'conflict' ? [] : this.#sourceHashes,
     };
   }
@@ -134,6 +129,15 @@ class PlanExecution {
     this.#carry = carryOf(partition);
     this.#sourceHashes.push(partition.sourceHash);
     this.#deps.metrics.partitionsKept.inc({ view: this.#request.view.name });
+  }
+
+  /** Plans hold no block of a run that they mean to keep. */
+  async #rebuild(segment: KeepSegment): Promise<BuildSegment | typeof GONE> {
+    const { view, instance, schemaHash, signal } = this.#request;
+    const { partitionId } = segment.partition;
+    const key = { viewSet: view.name, instance, schemaHash };
+    const blocks = await this.#deps.catalog.loadCoveredBlocks(key, [partitionId], signal);
+    return blocks.length === segment.blockCount ? rebuildOf(segment, blocks) : GONE;
   }
 
   /** False when another writer was first. */
@@ -149,7 +153,7 @@ class PlanExecution {
     const carryOutHash = carryHashOf(carryOut);
     const made: NewPartition[] = [partition];
     if (isLast && plan.tailNeeded) {
-      made.push(await this.#writeTail(tail, carryOutHash, blocks));
+      made.push(await this.#writeTail(tail, carryOutHash, insertRangeOf(blocks)));
     }
     const replaces = [...segment.replaces, ...(isLast ? plan.retires : [])];
     const { rejected } = run;
@@ -161,8 +165,6 @@ class PlanExecution {
     if (!(await this.#commit({ replaces, made, carryInHash, rejected }))) return false;
     this.#carry = { hash: carryOutHash, bytes: carryOut, partitionId: partition.partitionId };
     this.#blocksDecoded += blocks.length - rejected.length;
-    this.#rejected.push(...rejected);
-    for (const { blockId } of blocks) this.#coveredBlockIds.push(blockId);
     this.#reportWritten({ made, blocks, reason, notes });
     return true;
   }
@@ -170,13 +172,13 @@ class PlanExecution {
   /** Every run was kept: what is left to do is the tail, and to take away what is no longer wanted. */
   async #finishKept(): Promise<boolean> {
     const { plan, view, context } = this.#request;
-    const last: Segment | undefined = plan.segments.at(-1);
+    const last = plan.segments.at(-1);
     const made: NewPartition[] = [];
-    if (plan.tailNeeded && last !== undefined) {
+    if (plan.tailNeeded && last?.kind === 'keep') {
       const carry = await this.#loadCarry();
       if (carry === GONE) return false;
       const { tail } = view.createRunBuilder(context, carry).finish();
-      made.push(await this.#writeTail(tail, this.#carry.hash, last.blocks));
+      made.push(await this.#writeTail(tail, this.#carry.hash, last.partition));
     }
     const commit = { replaces: plan.retires, made, carryInHash: this.#carry.hash, rejected: [] };
     if (!(await this.#commit(commit))) return false;
@@ -197,7 +199,7 @@ class PlanExecution {
     carryInHash: string | null,
   ): Promise<{ readonly partition: NewPartition; readonly finished: FinishedRun }> {
     const { facts, encoded: finished } = await this.#writePartition(
-      { kind: 'run', blocks, carryInHash },
+      { kind: 'run', blocks, range: insertRangeOf(blocks), carryInHash },
       (file) => run.finish(file),
     );
     const { minEventNs, maxEventNs, carryOut } = finished;
@@ -217,13 +219,13 @@ class PlanExecution {
   async #writeTail(
     tail: RowColumns | undefined,
     carryInHash: string | null,
-    lastBlocks: readonly SourceBlock[],
+    { beginInsertUs, endInsertUs }: InsertRange,
   ): Promise<NewPartition> {
     const rows = tail ?? { rowCount: 0, columns: [] };
     const { view, signal } = this.#request;
     const { columns } = view;
     const { facts } = await this.#writePartition(
-      { kind: 'tail', blocks: lastBlocks, carryInHash },
+      { kind: 'tail', blocks: [], range: { beginInsertUs, endInsertUs }, carryInHash },
       async (file) => {
         const { rowCount } = rows;
         if (rowCount === 0) return { rowCount, sizeBytes: 0 };
@@ -242,8 +244,9 @@ class PlanExecution {
   async #writePartition<Encoded extends EncodedRows>(
     part: {
       readonly kind: 'run' | 'tail';
-      /** Of the run; of a tail those of the last run, whose insert times it takes. */
+      /** None for a tail, which takes the insert times of the last run. */
       readonly blocks: readonly SourceBlock[];
+      readonly range: InsertRange;
       readonly carryInHash: string | null;
     },
     write: (file: RunFile) => Promise<Encoded>,
@@ -255,12 +258,10 @@ class PlanExecution {
     readonly encoded: Encoded;
   }> {
     const { view, instance, schemaHash, context, signal } = this.#request;
-    const { kind, carryInHash } = part;
-    const blocks = kind === 'run' ? part.blocks : [];
+    const { kind, blocks, range, carryInHash } = part;
     const sourceHash = sourceHashOf({ context, blocks, carryInHash });
     const viewSet = view.name;
     const partitionId = partitionIdOf({ viewSet, instance, schemaHash, sourceHash, kind });
-    const range = insertRangeOf(part.blocks);
     const { beginInsertUs } = range;
     const identity = { view, instance, schemaHash, sourceHash, partitionId };
     const { writer, metrics } = this.#deps;
@@ -339,7 +340,7 @@ function laneLost(viewSet: string, instance: string): MaterializerError {
   });
 }
 
-function carryOf({ partitionId, carryOutHash }: PartitionRecord): Carry {
+function carryOf({ partitionId, carryOutHash }: PartitionSummary): Carry {
   return { hash: carryOutHash, bytes: undefined, partitionId };
 }
 
@@ -350,7 +351,7 @@ function objectKeyOf({ objectKey }: NewPartition): string | null {
 function writtenFacts(
   view: ViewSet,
   instance: string,
-  partition: Pick<PartitionRecord, 'partitionId' | 'kind' | 'rowCount' | 'sizeBytes'>,
+  partition: Pick<PartitionSummary, 'partitionId' | 'kind' | 'rowCount' | 'sizeBytes'>,
   report: { readonly reason: string; readonly notes: RunResult['notes'] | undefined },
 ): Record<string, unknown> {
   const { partitionId, kind, rowCount, sizeBytes } = partition;

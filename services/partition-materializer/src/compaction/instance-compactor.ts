@@ -7,7 +7,13 @@
 
 import type { TokenPool } from '@tracelake/channels';
 import type { BlockId } from '@tracelake/domain';
-import { type CompactionGroup, planCompaction, type ViewSet } from '@tracelake/lakehouse';
+import {
+  type CompactionGroup,
+  compareInsertOrder,
+  planCompaction,
+  type SourceBlock,
+  type ViewSet,
+} from '@tracelake/lakehouse';
 import type { NewPartition, RejectedBlock } from '@tracelake/storage';
 import { withBuildClaim } from '../build/build-claim.ts';
 import type { BuildDependencies } from '../build/build-dependencies.ts';
@@ -74,9 +80,8 @@ export class InstanceCompactor {
     signal: AbortSignal,
   ): Promise<CompactionReport> {
     const look = await lookAtInstance(view, instance, this.#deps, signal);
-    const { schemaHash, context, snapshot } = look;
-    const { wanted, partitions } = snapshot;
-    const groups = planCompaction({ view, schemaHash, context, wanted, partitions });
+    const { partitions } = look.snapshot;
+    const groups = planCompaction(look.layout);
     let runsIn = 0;
     let runsOut = 0;
     // A group may start from the carry of the last run of the one before, so that one comes later.
@@ -108,21 +113,25 @@ export class InstanceCompactor {
 
   async #merge(merge: MergeRequest, signal: AbortSignal): Promise<Outcome> {
     const { view, instance, look, group } = merge;
-    const { schemaHash, context, snapshot } = look;
+    const { schemaHash, context } = look;
+    const replaces = group.partitions.map((partition) => partition.partitionId);
+    const blocks = await this.#loadBlocks(merge, replaces, signal);
+    if (blocks.length !== group.blockCount) return 'dropped';
+    const rejectedBefore = await this.#findRejected(view, blocks, signal);
     let made: NewPartition | undefined;
     let isRefused = false;
     const accepts = (run: NewPartition, rejected: readonly RejectedBlock[]) => {
       made = run;
-      isRefused = !givesTheSame(group, run, rejected, snapshot.rejectedBlockIds);
+      isRefused = !givesTheSame(group, run, rejected, rejectedBefore);
       return !isRefused;
     };
-    const replaces = group.partitions.map((partition) => partition.partitionId);
-    const segment = { kind: 'build', blocks: group.blocks, replaces, reason: 'merged' } as const;
+    const segment = { kind: 'build', blocks, replaces, reason: 'merged' } as const;
     const plan = {
       decision: 'build',
       segments: [segment],
       tailNeeded: false,
       retires: [],
+      isPartial: false,
     } as const;
     const { decision } = await executePlan(
       {
@@ -131,12 +140,35 @@ export class InstanceCompactor {
       },
       { ...this.#deps, giveWay: this.#patience() },
     );
-    this.#options.metrics.payloadBytes.inc({ view: view.name }, payloadBytesOf(group));
+    this.#options.metrics.payloadBytes.inc({ view: view.name }, payloadBytesOf(blocks));
     const facts = { view: view.name, instance, runCount: replaces.length };
     if (isRefused) this.#deps.logger.warn('partitions not merged: their rows differ', facts);
     else if (decision === 'conflict') this.#deps.logger.info('merge lost to another writer', facts);
     else if (made !== undefined) this.#reportMerged(merge, made);
     return isRefused ? 'refused' : decision === 'conflict' ? 'dropped' : 'merged';
+  }
+
+  /** As the merged run is to fold them. */
+  async #loadBlocks(
+    { view, instance, look }: MergeRequest,
+    partitionIds: readonly string[],
+    signal: AbortSignal,
+  ): Promise<SourceBlock[]> {
+    const key = { viewSet: view.name, instance, schemaHash: look.schemaHash };
+    const blocks = await this.#deps.catalog.loadCoveredBlocks(key, partitionIds, signal);
+    // Runs of a view that does not fold may reach into each other.
+    return view.folds ? blocks : blocks.sort(compareInsertOrder);
+  }
+
+  /** Those of the blocks that could not be decoded when the runs were built. */
+  async #findRejected(
+    view: ViewSet,
+    blocks: readonly SourceBlock[],
+    signal: AbortSignal,
+  ): Promise<ReadonlySet<BlockId>> {
+    const blockIds = blocks.map(({ blockId }) => blockId);
+    const found = await this.#deps.catalog.findRejected(view.name, blockIds, signal);
+    return new Set(found.map(({ blockId }) => blockId));
   }
 
   /** Lets builds go first before each block, within bounds. */
@@ -158,7 +190,7 @@ export class InstanceCompactor {
     runs.inc({ view: view.name, direction: 'out' });
     bytes.inc({ view: view.name, direction: 'in' }, bytesIn);
     bytes.inc({ view: view.name, direction: 'out' }, sizeBytes);
-    const facts = { runCount, blockCount: group.blocks.length, rowCount, bytesIn, sizeBytes };
+    const facts = { runCount, blockCount: group.blockCount, rowCount, bytesIn, sizeBytes };
     const about = { view: view.name, instance, partitionId };
     this.#deps.logger.info('partitions merged', { ...about, ...facts });
   }
@@ -182,15 +214,14 @@ function givesTheSame(
   rejectedBefore: ReadonlySet<BlockId>,
 ): boolean {
   const rows = group.partitions.reduce((sum, partition) => sum + partition.rowCount, 0);
-  const known = group.blocks.filter(({ blockId }) => rejectedBefore.has(blockId)).length;
   return (
     made.rowCount === rows &&
     made.carryOutHash === (group.partitions.at(-1)?.carryOutHash ?? null) &&
-    rejected.length === known &&
+    rejected.length === rejectedBefore.size &&
     rejected.every(({ blockId }) => rejectedBefore.has(blockId))
   );
 }
 
-function payloadBytesOf({ blocks }: CompactionGroup): number {
+function payloadBytesOf(blocks: readonly SourceBlock[]): number {
   return blocks.reduce((sum, block) => sum + block.payloadBytes, 0);
 }

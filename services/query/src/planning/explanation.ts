@@ -73,12 +73,16 @@ function instanceRows(
     segment.kind === 'keep'
       ? readRow(
           segment.partition,
-          segment.blocks.length,
+          segment.blockCount,
           range,
           'kept, unless an earlier build changes what it starts from',
         )
       : { ...key, ...buildFacts(segment) },
   );
+  if (plan.isPartial) {
+    const reason = 'more blocks, which are planned once these are built';
+    return [...rows, { ...key, ...NOTHING_KNOWN, action: 'build', reason }];
+  }
   if (!plan.tailNeeded) return rows;
   const reason = 'spans still open at the end of the last block';
   return [...rows, { ...key, ...NOTHING_KNOWN, action: 'build', reason }];

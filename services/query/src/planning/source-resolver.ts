@@ -8,13 +8,13 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Bus } from '@tracelake/bus';
 import { parseProcessId } from '@tracelake/domain';
+import { catalogFreshness, ensureFreshPartitions, type ObjectCache } from '@tracelake/lake-reading';
 import {
-  catalogFreshness,
-  ensureFreshPartitions,
-  type ObjectCache,
-  planInstanceNow,
-} from '@tracelake/lake-reading';
-import { schemaHashOf, threadDisplayName, type ViewRegistry } from '@tracelake/lakehouse';
+  planLayout,
+  schemaHashOf,
+  threadDisplayName,
+  type ViewRegistry,
+} from '@tracelake/lakehouse';
 import { ParquetReader } from '@tracelake/parquet';
 import type { LakeCatalog } from '@tracelake/sql';
 import {
@@ -141,7 +141,8 @@ export class SourceResolver {
     const path = join(directory, 'explanation.parquet');
     const rows = explain(selection, instances, range, async (view, instance) => {
       const wanted = { view, instance, schemaHash: schemaHashOf(view) };
-      return planInstanceNow(view, await this.#catalog.loadSnapshot(wanted, signal));
+      const { layout } = await this.#catalog.loadSnapshot(wanted, signal);
+      return layout && planLayout(layout);
     });
     await writeRows(rows, EXPLANATION_COLUMNS, { path, converter, signal });
     const owned = held.move();
