@@ -19,8 +19,6 @@ export interface MaterializerConfig extends CommonConfig {
   readonly decompressedBytesMax: number;
   readonly decodeTimeoutMs: number;
   readonly workerHeapMb: number;
-  /** DuckDB's memory for all Parquet files in work. */
-  readonly parquetMemoryBytes: number;
   /** Quiet time after a block of an eager view before its process is built. */
   readonly debounceMs: number;
   /** Between looks into Postgres for eager partitions that no event led to. */
@@ -69,7 +67,6 @@ export function readConfig(env: EnvReader): MaterializerConfig {
     decompressedBytesMax: whole('MAX_DECOMPRESSED_BYTES', 256 * MIB, MIB, 1024 * MIB),
     decodeTimeoutMs: seconds('MATERIALIZER_DECODE_TIMEOUT_S', 60, 0.1, 3600),
     workerHeapMb: whole('MATERIALIZER_WORKER_HEAP_MIB', 512, 64, 65_536),
-    parquetMemoryBytes: whole('MATERIALIZER_PARQUET_MEMORY_BYTES', 512 * MIB, 128 * MIB, 2 ** 40),
     debounceMs: whole('MATERIALIZER_DEBOUNCE_MS', 1000, 10, 600_000),
     catchUpIntervalMs: seconds('MATERIALIZER_CATCH_UP_INTERVAL_S', 30, 0.1, 86_400),
     buildTimeoutMs: seconds('MATERIALIZER_BUILD_TIMEOUT_S', 600, 1, 86_400),
