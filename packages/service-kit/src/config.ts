@@ -43,7 +43,7 @@ export function readCommonConfig(env: EnvReader): CommonConfig {
       min: 1,
       max: 1000,
     }),
-    natsUrl: env.secretUrl('TRACELAKE_NATS_URL', { schemes: ['nats', 'tls'] }),
+    natsUrl: env.secretUrls('TRACELAKE_NATS_URL', { schemes: ['nats', 'tls'] }),
     natsReplicas: Number(env.oneOf('TRACELAKE_NATS_REPLICAS', ['1', '3', '5'], { default: '1' })),
     objectStoreUrl: env.url('TRACELAKE_OBJECT_STORE_URL', { schemes: ['file', 's3'] }),
     s3EndpointUrl:

@@ -54,6 +54,19 @@ test('an empty value counts as unset', () => {
   assert.equal(env.optionalString('B'), undefined);
 });
 
+test('a NATS cluster is several URLs, each of which must be one', () => {
+  const urlsOf = (text: string) => {
+    const env = new EnvReader({ ...good, TRACELAKE_NATS_URL: text });
+    const { natsUrl } = readCommonConfig(env);
+    env.finish();
+    return natsUrl.reveal();
+  };
+  assert.equal(urlsOf('nats://a:4222, nats://b:4222'), 'nats://a:4222,nats://b:4222');
+  for (const text of ['nats://a:4222,b:4222', 'nats://a:4222,', 'nats://a:4222,http://b']) {
+    assert.throws(() => urlsOf(text), /TRACELAKE_NATS_URL: must be URLs/);
+  }
+});
+
 test('numbers are refused when out of range, fractional where whole, or in other notations', () => {
   for (const text of ['0', '11', '1.5', '1e1', '0x5', '+5', 'five']) {
     const env = new EnvReader({ N: text });

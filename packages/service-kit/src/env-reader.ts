@@ -113,12 +113,24 @@ export class EnvReader {
       this.report(name, `is required (${rule.schemes.join(':// or ')}://...)`);
       return '';
     }
-    const scheme = URL.canParse(text) ? new URL(text).protocol.slice(0, -1) : undefined;
-    if (scheme === undefined || !rule.schemes.includes(scheme)) {
+    if (!hasScheme(text, rule.schemes)) {
       // The value may hold a password, so the report does not repeat it.
       this.report(name, `must be a URL that begins with ${rule.schemes.join(':// or ')}://`);
     }
     return text;
+  }
+
+  /** URLs of the members of a cluster, separated by commas, that may hold a password. */
+  secretUrls(name: string, rule: UrlRule): Secret {
+    const text = this.optionalString(name) ?? rule.default;
+    const urls = (text ?? '').split(',').map((url) => url.trim());
+    if (text === undefined) {
+      this.report(name, `is required (${rule.schemes.join(':// or ')}://...)`);
+    } else if (!urls.every((url) => hasScheme(url, rule.schemes))) {
+      const schemes = rule.schemes.join(':// or ');
+      this.report(name, `must be URLs that begin with ${schemes}://, separated by commas`);
+    }
+    return new Secret(urls.join(','));
   }
 
   /** A URL that may hold a password. */
@@ -162,4 +174,8 @@ function isWithin(value: number, range: NumberRange): boolean {
 
 function quote(text: string): string {
   return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text);
+}
+
+function hasScheme(text: string, schemes: readonly string[]): boolean {
+  return URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1));
 }
