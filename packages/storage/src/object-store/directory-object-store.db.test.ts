@@ -26,70 +26,113 @@ async function openDirectory(writerThreads = 0): Promise<OpenedStore & { root: s
 testObjectStoreContract('directory', () => openDirectory());
 testObjectStoreContract('directory with writer threads', () => openDirectory(3));
 
-test('a put that fails or loses leaves no file, and a temporary file is never listed', async () => {
-  await using opened = await openDirectory();
-  const { store, root } = opened;
-  await store.putIfAbsent('blobs/a', new Uint8Array(10));
-  await store.putIfAbsent('blobs/a', new Uint8Array(10));
-  await assert.rejects(store.putIfAbsent('blobs/b', { path: join(root, 'not there') }));
-  assert.deepEqual(await readdir(join(root, 'blobs')), ['a']);
-  assert.deepEqual(await readdir(join(root, '.tmp')), []);
-  await writeFile(join(root, '.tmp', 'put-of-a-crash'), 'half');
-  const keys = (await Array.fromAsync(store.list('blobs/'))).map((entry) => entry.key);
-  assert.deepEqual(keys, ['blobs/a']);
-});
+for (const [kind, writerThreads] of [
+  ['directory', 0],
+  ['directory with writer threads', 3],
+] as const) {
+  test(`${kind}: a put that fails or loses leaves no file, and a temporary file is never listed`, async () => {
+    await using opened = await openDirectory(writerThreads);
+    const { store, root } = opened;
+    await store.putIfAbsent('blobs/a', new Uint8Array(10));
+    await store.putIfAbsent('blobs/a', new Uint8Array(10));
+    await assert.rejects(store.putIfAbsent('blobs/b', { path: join(root, 'not there') }));
+    assert.deepEqual(await readdir(join(root, 'blobs')), ['a']);
+    assert.deepEqual(await readdir(join(root, '.tmp')), []);
+    await writeFile(join(root, '.tmp', 'put-of-a-crash'), 'half');
+    const keys = (await Array.fromAsync(store.list('blobs/'))).map((entry) => entry.key);
+    assert.deepEqual(keys, ['blobs/a']);
+  });
 
-test('a start removes what killed writers left, and nothing of a put under way', async () => {
-  await using opened = await openDirectory();
-  const { root } = opened;
-  const directory = join(root, '.tmp');
-  await mkdir(directory, { recursive: true });
-  // Process numbers end at 2^22 on Linux, so this one never was.
-  const dead = ownedNamePrefix('put-').replace(`-${process.pid}-`, `-${2 ** 22 + 1}-`);
-  const foreign = `put-00000000-${2 ** 22 + 1}-a`;
-  const living = ownedNamePrefix('put-').replace(`-${process.pid}-`, `-${process.ppid}-`);
-  for (const name of [`${dead}a`, foreign, `${living}a`])
-    await writeFile(join(directory, name), 'half');
-  const fresh = await openObjectStore(pathToFileURL(root).href);
-  const body = new Uint8Array(30_000_000);
-  const putting = opened.store.putIfAbsent('blobs/big', body);
-  await fresh.checkReady();
-  assert.equal(await putting, 'created');
-  assert.deepEqual((await readdir(directory)).sort(), [foreign, `${living}a`].sort());
-});
+  test(`${kind}: a start removes what killed writers left, and nothing of a put under way`, async () => {
+    await using opened = await openDirectory(writerThreads);
+    const { root } = opened;
+    const directory = join(root, '.tmp');
+    await mkdir(directory, { recursive: true });
+    // Process numbers end at 2^22 on Linux, so this one never was.
+    const dead = ownedNamePrefix('put-').replace(`-${process.pid}-`, `-${2 ** 22 + 1}-`);
+    const foreign = `put-00000000-${2 ** 22 + 1}-a`;
+    const living = ownedNamePrefix('put-').replace(`-${process.pid}-`, `-${process.ppid}-`);
+    for (const name of [`${dead}a`, foreign, `${living}a`])
+      await writeFile(join(directory, name), 'half');
+    const fresh = await openObjectStore(pathToFileURL(root).href);
+    const body = new Uint8Array(30_000_000);
+    const putting = opened.store.putIfAbsent('blobs/big', body);
+    await fresh.checkReady();
+    assert.equal(await putting, 'created');
+    assert.deepEqual((await readdir(directory)).sort(), [foreign, `${living}a`].sort());
+  });
 
-test('no reader ever sees part of an object', async () => {
-  await using opened = await openDirectory();
-  const { store } = opened;
-  const body = new Uint8Array(8_000_000).fill(7);
-  const writing = store.putIfAbsent('blobs/big', body).then(() => 'written');
-  for (let isOver = false; !isOver; ) {
-    isOver =
-      (await Promise.race([writing, new Promise((resolve) => setImmediate(resolve))])) ===
-      'written';
-    const seen = await store.get('blobs/big').catch((error: unknown) => {
-      assert.ok(error instanceof StorageError && error.code === 'storage.object-missing');
-      return undefined;
-    });
-    if (seen !== undefined) assert.equal(seen.length, body.length);
-  }
-  await writing;
-});
+  test(`${kind}: no reader ever sees part of an object`, async () => {
+    await using opened = await openDirectory(writerThreads);
+    const { store } = opened;
+    const body = new Uint8Array(8_000_000).fill(7);
+    const writing = store.putIfAbsent('blobs/big', body).then(() => 'written');
+    for (let isOver = false; !isOver; ) {
+      isOver =
+        (await Promise.race([writing, new Promise((resolve) => setImmediate(resolve))])) ===
+        'written';
+      const seen = await store.get('blobs/big').catch((error: unknown) => {
+        assert.ok(error instanceof StorageError && error.code === 'storage.object-missing');
+        return undefined;
+      });
+      if (seen !== undefined) assert.equal(seen.length, body.length);
+    }
+    await writing;
+  });
 
-test('a directory that does not serve is an outage that may pass', async () => {
-  await using opened = await openDirectory();
+  test(`${kind}: a directory that does not serve is an outage that may pass`, async () => {
+    await using opened = await openDirectory(writerThreads);
+    const { store, root } = opened;
+    await mkdir(join(root, 'blobs'), { recursive: true });
+    // A file where a directory must be fails for root too.
+    await writeFile(join(root, 'blobs', 'p'), '');
+    await assert.rejects(
+      store.putIfAbsent('blobs/p/s/b', new Uint8Array(1)),
+      (error) =>
+        error instanceof StorageError &&
+        error.code === 'storage.object-store-unavailable' &&
+        error.retryable,
+    );
+    await chmod(root, 0o755);
+  });
+}
+
+test('each object of a burst has its own outcome, and a directory that does not serve fails its own alone', async () => {
+  await using opened = await openDirectory(2);
   const { store, root } = opened;
   await mkdir(join(root, 'blobs'), { recursive: true });
-  // A file where a directory must be fails for root too.
-  await writeFile(join(root, 'blobs', 'p'), '');
-  await assert.rejects(
-    store.putIfAbsent('blobs/p/s/b', new Uint8Array(1)),
-    (error) =>
-      error instanceof StorageError &&
-      error.code === 'storage.object-store-unavailable' &&
-      error.retryable,
+  await writeFile(join(root, 'blobs', 'file'), '');
+  await store.putIfAbsent('blobs/b/7', new Uint8Array(10));
+  const keys = Array.from({ length: 200 }, (_, index) => `blobs/${'ab'[index % 2]}/${index}`);
+  const bad = keys.map((key) => key.replace('blobs/', 'blobs/file/'));
+  const results = await Promise.allSettled(
+    keys.flatMap((key, index) => [
+      store.putIfAbsent(key, { given: new Uint8Array(index) }),
+      store.putIfAbsent(bad[index] ?? '', new Uint8Array(index)),
+    ]),
   );
-  await chmod(root, 0o755);
+  for (const [index, key] of keys.entries()) {
+    const [good, failed] = results.slice(2 * index, 2 * index + 2);
+    assert.ok(good?.status === 'fulfilled' && failed?.status === 'rejected');
+    assert.equal(good.value, index === 7 ? 'already-exists' : 'created');
+    assert.equal((failed.reason as StorageError).code, 'storage.object-store-unavailable');
+    assert.equal((await store.get(key)).length, index === 7 ? 10 : index);
+  }
+  assert.deepEqual(await readdir(join(root, '.tmp')), []);
+});
+
+test('a store that is closed finishes what is under way and takes nothing more', async () => {
+  await using opened = await openDirectory(1);
+  const { root } = opened;
+  const store = await openObjectStore(pathToFileURL(root).href, { writerThreads: 1 });
+  const putting = store.putIfAbsent('blobs/under-way', new Uint8Array(1_000_000));
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  await store[Symbol.asyncDispose]();
+  assert.equal(await putting, 'created');
+  await assert.rejects(
+    store.putIfAbsent('blobs/late', new Uint8Array(1)),
+    (error) => error instanceof StorageError && error.retryable,
+  );
 });
 
 test('a URL that names no store is refused', async () => {
