@@ -20,7 +20,7 @@ interface GroupCodes {
   readonly codes: Uint32Array;
   /** For each row of the group, its place in `distinct`; may be longer. */
   readonly indices: Uint32Array;
-  readonly distinct: readonly number[];
+  readonly distinct: Uint32Array;
   /** The page of `indices`, once a column has needed it. */
   page: CompressedPage | undefined;
 }
@@ -37,6 +37,8 @@ export class TextColumnEncoder {
   readonly #indexArrays: Uint32Array[] = [];
   #groups: GroupCodes[] = [];
   #scratch = new Uint32Array(0);
+  #lengths = new BigInt64Array(0);
+  #places = new Uint32Array(0);
 
   /** Call it at the start of each row group. */
   startGroup(): void {
@@ -49,7 +51,7 @@ export class TextColumnEncoder {
     const texts = this.#texts;
     texts.clear();
     // Of each distinct code, the place of its text: two codes may have the same.
-    const places = new Uint32Array(group.distinct.length);
+    const places = this.#placesArray(group.distinct.length);
     const { dictionary } = column;
     for (let index = 0; index < places.length; index++) {
       const code = group.distinct[index] ?? 0;
@@ -68,6 +70,11 @@ export class TextColumnEncoder {
     return isEach
       ? this.#encodeEach(group, places, rowCount)
       : this.#encodeDictionary(column, group, places, rowCount);
+  }
+
+  #placesArray(length: number): Uint32Array {
+    if (this.#places.length < length) this.#places = new Uint32Array(length);
+    return this.#places.subarray(0, length);
   }
 
   /** One long text in many rows must stand in the file once. */
@@ -126,7 +133,9 @@ export class TextColumnEncoder {
 
   #encodeEach(group: GroupCodes, places: Uint32Array, rowCount: number): EncodedChunk {
     const texts = this.#texts;
-    const lengths = new BigInt64Array(rowCount);
+    if (this.#lengths.length < rowCount) this.#lengths = new BigInt64Array(rowCount);
+    const lengths = this.#lengths;
+    // The upper halves stay zero.
     const halves = new Uint32Array(lengths.buffer);
     for (let row = 0; row < rowCount; row++) {
       halves[row * 2] = texts.lengthAt(places[group.indices[row] ?? 0] ?? 0);
@@ -160,32 +169,34 @@ export class TextColumnEncoder {
   #groupCodes({ codes, dictionary }: TextColumn, from: number, to: number): GroupCodes {
     const known = this.#groups.find((group) => group.codes === codes);
     if (known !== undefined) {
-      const outside = known.distinct.find((code) => code >= dictionary.length);
-      if (outside !== undefined) throw new RangeError(`string code ${outside}`);
+      checkCodes(known.distinct, dictionary.length);
       return known;
     }
     const numbers = this.#numbersFor(codes, dictionary.length);
-    const indices = this.#indexArray(to - from);
-    const distinct: number[] = [];
+    const indices = this.#indexArray(to - from, 0);
+    const distinct = this.#indexArray(to - from, 1);
+    let distinctCount = 0;
     for (let row = from; row < to; row++) {
       const code = codes[row] ?? 0;
       let numberPlusOne = numbers[code];
       if (numberPlusOne === undefined) throw new RangeError(`string code ${code} of row ${row}`);
       if (numberPlusOne === 0) {
-        numberPlusOne = distinct.push(code);
+        distinct[distinctCount++] = code;
+        numberPlusOne = distinctCount;
         numbers[code] = numberPlusOne;
       }
       indices[row - from] = numberPlusOne - 1;
     }
-    for (const code of distinct) numbers[code] = 0;
-    const group = { codes, indices, distinct, page: undefined };
+    for (let index = 0; index < distinctCount; index++) numbers[distinct[index] ?? 0] = 0;
+    const used = distinct.subarray(0, distinctCount);
+    const group = { codes, indices, distinct: used, page: undefined };
     this.#groups.push(group);
     return group;
   }
 
   /** Arrays of row groups that have been written are used again. */
-  #indexArray(rowCount: number): Uint32Array {
-    const place = this.#groups.length;
+  #indexArray(rowCount: number, which: 0 | 1): Uint32Array {
+    const place = this.#groups.length * 2 + which;
     let array = this.#indexArrays[place];
     if (array === undefined || array.length < rowCount) {
       array = new Uint32Array(rowCount);
@@ -201,5 +212,12 @@ export class TextColumnEncoder {
     const numbers = new Int32Array(length);
     this.#numbers.set(codes, numbers);
     return numbers;
+  }
+}
+
+function checkCodes(codes: Uint32Array, length: number): void {
+  for (let index = 0; index < codes.length; index++) {
+    const code = codes[index] ?? 0;
+    if (code >= length) throw new RangeError(`string code ${code}`);
   }
 }
