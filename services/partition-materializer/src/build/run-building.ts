@@ -94,7 +94,7 @@ async function foldBlocks(
           rejected.push({ blockId: decoded.block.blockId, reason: decoded.reason });
           reportRejection(decoded, view, deps);
         } else {
-          await run.add(decoded.block, decoded.parsed);
+          await run.add(decoded.block, decoded.parsed, signal);
           deps.metrics.blocksFolded.inc({ view: view.name });
         }
       }),

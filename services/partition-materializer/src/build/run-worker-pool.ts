@@ -4,7 +4,7 @@
  */
 
 import { Worker } from 'node:worker_threads';
-import { AppError, errorMessage } from '@tracelake/domain';
+import { AppError, ensureExists, errorMessage } from '@tracelake/domain';
 import type { RunContext, SourceBlock, ViewSet } from '@tracelake/lakehouse';
 import { MaterializerError } from '../materializer-error.ts';
 import type {
@@ -20,6 +20,8 @@ export interface RunWorkerPoolOptions {
   /** Threads; they start when first needed, or all at once by `start`. */
   readonly workers: number;
   readonly onWorkerLost?: (reason: string) => void;
+  /** How long a run that is given up may hold its thread before the thread is ended; default 10 s. */
+  readonly dropMs?: number;
 }
 
 export interface RunStartRequest {
@@ -49,7 +51,8 @@ export class RunWorkerPool implements AsyncDisposable {
   async startRun({ view, context, carryIn }: RunStartRequest): Promise<RemoteRun> {
     if (this.#isClosed) throw stopping();
     const thread = this.#leastBusy();
-    const run = new RemoteRun(thread, this.#nextRunId++, view);
+    const dropMs = this.#options.dropMs ?? DROP_MS;
+    const run = new RemoteRun({ thread, runId: this.#nextRunId++, view, dropMs });
     thread.runCount++;
     try {
       const { moduleUrl } = view;
@@ -84,7 +87,6 @@ export class RunWorkerPool implements AsyncDisposable {
   }
 }
 
-/** How long a dropped run may take to let go of its file before its thread is ended. */
 const DROP_MS = 10_000;
 
 /** A run on its worker; dispose it when it is finished or of no more use. */
@@ -92,18 +94,25 @@ export class RemoteRun implements AsyncDisposable {
   readonly runId: number;
   readonly #thread: RunThread;
   readonly #view: ViewSet;
+  readonly #dropMs: number;
   #isOpen = true;
 
-  constructor(thread: RunThread, runId: number, view: ViewSet) {
-    this.#thread = thread;
-    this.runId = runId;
-    this.#view = view;
+  constructor(options: {
+    readonly thread: RunThread;
+    readonly runId: number;
+    readonly view: ViewSet;
+    readonly dropMs: number;
+  }) {
+    this.#thread = options.thread;
+    this.runId = options.runId;
+    this.#view = options.view;
+    this.#dropMs = options.dropMs;
   }
 
-  /** Folds the next block, whose arrays move to the worker. */
-  async add(block: SourceBlock, parsed: unknown): Promise<void> {
+  /** Folds the next block, whose arrays move to the worker. Errors: those of `finish`. */
+  async add(block: SourceBlock, parsed: unknown, signal: AbortSignal): Promise<void> {
     const transfer = this.#view.transferList(parsed);
-    await this.#thread.call(this.runId, { kind: 'add', block, parsed }, transfer);
+    await this.#call({ kind: 'add', block, parsed }, transfer, signal);
   }
 
   /**
@@ -113,13 +122,20 @@ export class RemoteRun implements AsyncDisposable {
    * Errors: those of `writeParquet`, `materializer.run-worker-lost`, `materializer.stopping`.
    */
   async finish(file: RunFile, signal: AbortSignal): Promise<FinishedRun> {
+    const finished = await this.#call({ kind: 'finish', file }, [], signal);
+    return ensureExists(finished, 'result of a finished run');
+  }
+
+  async #call(
+    command: RunCommand,
+    transfer: ArrayBuffer[],
+    signal: AbortSignal,
+  ): Promise<FinishedRun | undefined> {
     signal.throwIfAborted();
     const drop = () => void this[Symbol.asyncDispose]();
     signal.addEventListener('abort', drop, { once: true });
     try {
-      const finished = await this.#thread.call(this.runId, { kind: 'finish', file }, []);
-      if (finished === undefined) throw new Error('a run was finished without a result');
-      return finished;
+      return await this.#thread.call(this.runId, command, transfer);
     } finally {
       signal.removeEventListener('abort', drop);
     }
@@ -131,7 +147,7 @@ export class RemoteRun implements AsyncDisposable {
     this.#thread.runCount--;
     const late = setTimeout(() => {
       void this.#thread.terminate(lost('it did not give up a run'));
-    }, DROP_MS);
+    }, this.#dropMs);
     try {
       await this.#thread.call(this.runId, { kind: 'drop' }, []);
     } catch {

@@ -7,6 +7,7 @@ import { parentPort } from 'node:worker_threads';
 import { AppError, ensureExists, errorMessage } from '@tracelake/domain';
 import type { RunBuilder, ViewSet } from '@tracelake/lakehouse';
 import { writeParquet } from '@tracelake/parquet';
+import { MaterializerError } from '../materializer-error.ts';
 import type {
   FinishedRun,
   RunCall,
@@ -56,10 +57,19 @@ async function carryOut(runId: number, command: RunCommand): Promise<FinishedRun
 }
 
 async function startRun({ moduleUrl, context, carryIn }: RunStart): Promise<OpenRun> {
-  const module: { readonly view?: ViewSet } = await import(moduleUrl);
-  const view = ensureExists(module.view, `export "view" of ${moduleUrl}`);
+  const view = await loadView(moduleUrl);
   const builder = view.createRunBuilder(context, carryIn);
   return { view, builder, dropped: new AbortController() };
+}
+
+async function loadView(moduleUrl: string): Promise<ViewSet> {
+  try {
+    const module: { readonly view?: ViewSet } = await import(moduleUrl);
+    return ensureExists(module.view, `export "view" of ${moduleUrl}`);
+  } catch (cause) {
+    const message = `cannot load a view: ${errorMessage(cause)}`;
+    throw new MaterializerError('materializer.view-not-loaded', message, { cause });
+  }
 }
 
 async function finishRun(
