@@ -35,7 +35,7 @@ const RUN_BLOCKS_MAX = 4096;
  * What a block counts for in a run: the events it says it has, and enough that no run has more blocks than is
  * good. Blocks may say that they are empty.
  */
-export function runWeightOf(block: SourceBlock, runEventsMax: number): number {
+function runWeightOf(block: SourceBlock, runEventsMax: number): number {
   return Math.max(block.objectCount, runWeightMinOf(runEventsMax));
 }
 

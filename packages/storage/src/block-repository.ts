@@ -73,7 +73,7 @@ export const BLOCK_COLUMNS = fragment(`
  * What views may see: a block whose stream and process are known, and whose stream is that process's. All else
  * is pending.
  */
-export const WANTED_SOURCES = fragment(`
+const WANTED_SOURCES = fragment(`
   blocks b
   JOIN streams s ON s.stream_id = b.stream_id AND s.process_id = b.process_id
   JOIN processes p ON p.process_id = b.process_id`);

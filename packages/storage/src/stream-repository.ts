@@ -24,7 +24,7 @@ export interface StreamRow {
   properties: Record<string, string>;
 }
 
-export const STREAM_COLUMNS = fragment(`
+const STREAM_COLUMNS = fragment(`
   s.stream_id, s.process_id, s.dependencies_metadata, s.objects_metadata, s.metadata_sha256, s.tags,
   s.properties`);
 
