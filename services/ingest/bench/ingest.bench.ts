@@ -22,7 +22,7 @@ import {
   startTestNats,
 } from '@tracelake/test-kit';
 import type { LoadOrder, LoadResult } from './load-client.ts';
-import { cpuMsOfTrees } from './process-times.ts';
+import { cpuMsOfTrees, residentBytesOf } from './process-times.ts';
 import type { SyncOrder } from './sync-probe.ts';
 
 const { values } = parseArgs({
@@ -31,7 +31,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     connections: { type: 'string', default: '1,16,64' },
     kilobytes: { type: 'string', default: '4.5,200,2900' },
-    memory: { type: 'string', default: '20000' },
+    'memory-seconds': { type: 'string', default: '0.5' },
     'warm-up': { type: 'string', default: '3' },
     'writer-threads': { type: 'string', default: '' },
     'node-options': { type: 'string', default: '' },
@@ -61,9 +61,9 @@ const ingest = stack.use(
     NODE_OPTIONS: String(values['node-options']),
   }),
 );
-const client = startProgram('load-client.ts');
-const bare = startProgram('bare-server.ts');
-const probe = startProgram('sync-probe.ts');
+const client = startProgram(new URL('./load-client.ts', import.meta.url));
+const bare = startProgram(new URL('./bare-server.ts', import.meta.url));
+const probe = startProgram(new URL('./sync-probe.ts', import.meta.url));
 const [barePort] = (await once(bare, 'message')) as [number];
 const ingestPort = Number(new URL(ingest.url).port);
 const ingestPid = ingest.child.pid ?? 0;
@@ -77,8 +77,8 @@ interface Measured extends LoadResult {
   readonly allCpuMs: number;
 }
 
-function startProgram(name: string): ChildProcess {
-  const child = fork(new URL(name, import.meta.url), { stdio: 'inherit' });
+function startProgram(program: URL): ChildProcess {
+  const child = fork(program, { stdio: 'inherit' });
   stack.defer(async () => {
     if (child.exitCode === null) child.kill();
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
@@ -109,12 +109,28 @@ async function load(port: number, cell: Cell, durationMs: number): Promise<Measu
   return { ...result, blocksPerSecond, serviceCpuMs, databaseCpuMs, allCpuMs };
 }
 
+/** The most memory that the service held while a load ran. */
+async function peakOf(cell: Cell, durationMs: number): Promise<{ MB: number; peakMB: number }> {
+  let peakBytes = 0;
+  const timer = setInterval(() => {
+    peakBytes = Math.max(peakBytes, residentBytesOf(ingestPid));
+  }, 20);
+  const { bodyBytes } = await load(ingestPort, cell, durationMs);
+  clearInterval(timer);
+  return { MB: Math.round(bodyBytes / 1e6), peakMB: Math.round(peakBytes / 1e6) };
+}
+
 function best(results: readonly Measured[]): Measured {
   return results.reduce((a, b) => (b.blocksPerSecond > a.blocksPerSecond ? b : a));
 }
 
 const nameOf = ({ kilobytes, connections }: Cell) =>
   `${kilobytes} KB at ${connections} connection${connections === 1 ? '' : 's'}`;
+
+const memoryMs = Number(values['memory-seconds']) * 1000;
+const memoryCell = { kilobytes: 200, connections: 16 };
+let atOnce: { MB: number; peakMB: number } | undefined;
+let tenTimes: typeof atOnce;
 
 const stored = new Map<Cell, Measured[]>();
 const read = new Map<Cell, Measured[]>();
@@ -123,6 +139,11 @@ const directory = join(root, 'probe');
 // Until the code is compiled and the connections are made.
 for (const port of [ingestPort, barePort]) {
   await load(port, { kilobytes: 4.5, connections: 16 }, Number(values['warm-up']) * 1000);
+}
+if (memoryMs > 0) {
+  await load(ingestPort, memoryCell, memoryMs);
+  atOnce = await peakOf(memoryCell, memoryMs);
+  tenTimes = await peakOf(memoryCell, 10 * memoryMs);
 }
 for (let round = 0; round < rounds; round++) {
   for (const cell of cells) {
@@ -176,6 +197,11 @@ console.table(
 console.log('Made durable by the disk below, a second');
 console.table(Object.fromEntries([...synced].map(([name, rate]) => [name, Math.round(rate)])));
 
+if (atOnce !== undefined && tenTimes !== undefined) {
+  console.log('Memory of the service under 200 KB blocks at 16 connections');
+  console.table({ 'for a while': atOnce, 'ten times as long': tenTimes });
+}
+
 const figures: BenchFigure[] = [];
 for (const cell of cells) {
   const ours = best(stored.get(cell) ?? []);
@@ -188,5 +214,18 @@ for (const cell of cells) {
     ...(cell.connections === 16 && isSmall ? { target: 2000 } : {}),
     ...(cell.connections === 16 && cell.kilobytes === 200 ? { target: 250 } : {}),
   });
+  if (cell.connections === 16 && isSmall) {
+    figures.push({
+      name: `ingest ${nameOf(cell)}, of all processes`,
+      value: (ours.acknowledged * 1000) / ours.allCpuMs,
+      unit: 'blocks/CPU s',
+      better: 'higher',
+    });
+  }
+}
+if (tenTimes !== undefined) {
+  const value = tenTimes.peakMB;
+  const name = 'ingest peak memory at ten times the data';
+  figures.push({ name, value, unit: 'MB', better: 'lower', scalesWithMachine: false });
 }
 reportBench(figures);
