@@ -7,7 +7,7 @@ export interface IngestConfig extends CommonConfig {
   readonly port: number;
   /** Largest request body; the reference's clients send at most about 10 MiB before compression. */
   readonly maxBodyBytes: number;
-  /** Bytes of request bodies held at once, over all connections; a body costs about three times itself. */
+  /** Bytes of request bodies held at once, over all connections; a body costs about twice itself. */
   readonly maxInFlightBytes: number;
   /** Most that the two buffers of one block may decompress to, judged from their headers. */
   readonly maxDecompressedBytes: number;
