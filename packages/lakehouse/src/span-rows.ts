@@ -71,19 +71,21 @@ export class SpanRows {
    * give an id twice: such rows stand by everything else they have, so that files of any cut merge to one order.
    *
    * Rows mostly stand in order already, with few between them whose end is not known, so they are taken over in
-   * whole stretches. Texts and numbers of a scope share one array of codes.
+   * whole stretches. Texts and numbers of a scope share one array of codes. The columns may lie on the memory of
+   * these rows, so none may be added afterwards.
    */
   toColumns(scopes: readonly SpanScope[]): RowColumns {
     const stretches = this.#finishedStretches();
     const rowCount = stretches.reduce((count, { from, to }) => count + to - from, 0);
-    const begin = joined(this.begin, stretches, new BigInt64Array(rowCount));
-    const end = joined(this.end, stretches, new BigInt64Array(rowCount));
-    const id = joined(this.id, stretches, new BigInt64Array(rowCount));
-    const parent = joined(this.parent, stretches, new BigInt64Array(rowCount));
-    const depth = joined(this.depth, stretches, new Uint32Array(rowCount));
-    const scope = joined(this.scope, stretches, new Uint32Array(rowCount));
-    const open = joined(this.state, stretches, new Uint8Array(rowCount));
-    for (let row = 0; row < rowCount; row++) open[row] = open[row] === SPAN_OPEN ? 1 : 0;
+    const begin = joined(this.begin, stretches, () => new BigInt64Array(rowCount));
+    const end = joined(this.end, stretches, () => new BigInt64Array(rowCount));
+    const id = joined(this.id, stretches, () => new BigInt64Array(rowCount));
+    const parent = joined(this.parent, stretches, () => new BigInt64Array(rowCount));
+    const depth = joined(this.depth, stretches, () => new Uint32Array(rowCount));
+    const scope = joined(this.scope, stretches, () => new Uint32Array(rowCount));
+    const open = new Uint8Array(rowCount);
+    const state = joined(this.state, stretches, () => new Uint8Array(rowCount));
+    for (let row = 0; row < rowCount; row++) open[row] = state[row] === SPAN_OPEN ? 1 : 0;
     const texts = (pick: (scope: SpanScope) => string): Column => {
       return { type: 'string', codes: scope, dictionary: scopes.map(pick) };
     };
@@ -143,8 +145,13 @@ function grown<Values extends BigInt64Array | Uint32Array | Uint8Array>(
 function joined<Values extends BigInt64Array | Uint32Array | Uint8Array>(
   from: Values,
   stretches: readonly Stretch[],
-  to: Values,
+  make: () => Values,
 ): Values {
+  const [only] = stretches;
+  if (only !== undefined && stretches.length === 1) {
+    return from.subarray(only.from, only.to) as Values;
+  }
+  const to = make();
   let row = 0;
   for (const stretch of stretches) {
     (to as Uint8Array).set((from as Uint8Array).subarray(stretch.from, stretch.to), row);
