@@ -41,7 +41,12 @@ export type {
   PutOutcome,
 } from './object-store/object-store.ts';
 export { openObjectStore, type S3Options } from './object-store/open-object-store.ts';
-export { deleteExpiredLeases, listOrphans, type OrphanOptions } from './object-sweeping.ts';
+export {
+  deleteExpiredLeases,
+  listOrphans,
+  type OrphanOptions,
+  retireSuperseded,
+} from './object-sweeping.ts';
 export { type ListedRejection, PartitionCatalog } from './partition-catalog.ts';
 export type { InstanceKey, NewPartition } from './partition-rows.ts';
 export {

@@ -36,6 +36,53 @@ export async function forgetRetired(
   await db.query(sql`DELETE FROM retired_objects WHERE object_key = ANY(${keys}::text[])`, signal);
 }
 
+/** Names the partitions of one view that are of another version of its schema. */
+export interface SupersededFilter {
+  readonly viewSet: string;
+  readonly schemaHash: string;
+  /** Age of a partition at least: replicas of two versions at work side by side must not undo each other's work. */
+  readonly olderThanMs: number;
+  readonly limit: number;
+}
+
+/**
+ * Takes partitions of other schema versions out of the catalog where partitions of `schemaHash` cover every block of
+ * theirs that is still there; their objects are retired, so that a reader with a lease keeps them. Resolves with how
+ * many partitions went; at most `limit`.
+ */
+export async function retireSuperseded(
+  db: Queryable,
+  { viewSet, schemaHash, olderThanMs, limit }: SupersededFilter,
+  signal?: AbortSignal,
+): Promise<number> {
+  const [row] = await db.query<{ count: bigint }>(
+    sql`
+      WITH superseded AS (
+        SELECT p.partition_key FROM partitions p
+        WHERE p.view_set = ${viewSet} AND p.schema_hash <> ${schemaHash}
+          AND p.written_at < clock_timestamp() - ${olderThanMs}::double precision * interval '1 millisecond'
+          AND EXISTS (SELECT FROM partitions n
+            WHERE n.view_set = p.view_set AND n.instance = p.instance AND n.schema_hash = ${schemaHash})
+          AND NOT EXISTS (
+            SELECT FROM partition_blocks pb JOIN blocks b ON b.block_id = pb.block_id
+            WHERE pb.partition_key = p.partition_key AND NOT EXISTS (
+              SELECT FROM partition_blocks covered
+              WHERE covered.view_set = p.view_set AND covered.instance = p.instance
+                AND covered.schema_hash = ${schemaHash} AND covered.block_id = pb.block_id))
+        ORDER BY p.partition_key LIMIT ${limit}::bigint FOR UPDATE SKIP LOCKED),
+      gone AS (
+        DELETE FROM partitions WHERE partition_key IN (SELECT partition_key FROM superseded)
+        RETURNING object_key),
+      retired AS (
+        INSERT INTO retired_objects (object_key) SELECT object_key FROM gone WHERE object_key IS NOT NULL
+        ON CONFLICT (object_key) DO UPDATE
+          SET retired_at = clock_timestamp(), retired_by = pg_current_xact_id())
+      SELECT count(*) AS count FROM gone`,
+    signal,
+  );
+  return Number(row?.count ?? 0n);
+}
+
 /** Leases whose reader is gone. Resolves with how many there were. */
 export async function deleteExpiredLeases(db: Queryable, signal?: AbortSignal): Promise<number> {
   const rows = await db.query(

@@ -4,6 +4,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { schemaHashOf, type ViewRegistry } from '@tracelake/lakehouse';
 import type { Logger } from '@tracelake/service-kit';
 import {
   type Database,
@@ -11,6 +12,7 @@ import {
   listOrphans,
   type ObjectStore,
   type PartitionCatalog,
+  retireSuperseded,
 } from '@tracelake/storage';
 import type { MaterializerMetrics } from './telemetry-metrics.ts';
 
@@ -18,6 +20,7 @@ export interface ObjectSweeperOptions {
   readonly database: Database;
   readonly catalog: PartitionCatalog;
   readonly objectStore: ObjectStore;
+  readonly registry: ViewRegistry;
   readonly intervalMs: number;
   readonly orphanAgeMs: number;
   /** Only one replica needs to sweep; sweeping twice is harmless. */
@@ -27,6 +30,9 @@ export interface ObjectSweeperOptions {
 }
 
 const BATCH = 500;
+
+/** Far more than a change of version takes, during which both versions of a schema are read. */
+const SUPERSEDED_AGE_MS = 24 * 3_600_000;
 
 /** Sweeps at its interval until disposed. */
 export class ObjectSweeper implements AsyncDisposable {
@@ -64,10 +70,31 @@ export async function sweepObjects(
   signal: AbortSignal,
 ): Promise<{ readonly retired: number; readonly orphans: number }> {
   await deleteExpiredLeases(options.database, signal);
+  await retireOtherSchemas(options, signal);
   const retired = await sweepRetired(options, signal);
   const orphans = await sweepOrphans(options, signal);
   if (retired + orphans > 0) options.logger.info('objects swept', { retired, orphans });
   return { retired, orphans };
+}
+
+/** Partitions of earlier versions of a schema that those of this version stand in for. */
+async function retireOtherSchemas(
+  { database, registry, logger }: Pick<ObjectSweeperOptions, 'database' | 'registry' | 'logger'>,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const view of registry.list()) {
+    const filter = {
+      ...{ viewSet: view.name, schemaHash: schemaHashOf(view) },
+      ...{ olderThanMs: SUPERSEDED_AGE_MS, limit: BATCH },
+    };
+    for (;;) {
+      const partitionCount = await retireSuperseded(database, filter, signal);
+      if (partitionCount > 0) {
+        logger.info('partitions of another schema retired', { view: view.name, partitionCount });
+      }
+      if (partitionCount < BATCH) break;
+    }
+  }
 }
 
 async function sweepRetired(
