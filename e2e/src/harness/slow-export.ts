@@ -40,7 +40,7 @@ export interface SlowExportFigures {
 /** Sends a thread of nested spans, one of them with a name of 1 MB; gives the process's id. */
 export async function sendSyntheticProcess(
   ingestUrl: string,
-  { spanCount, log }: SlowExportOptions,
+  { spanCount, log }: Omit<SlowExportOptions, 'bytesPerSecond'>,
 ): Promise<string> {
   const recording = new RecordingBuilder({ seed: spanCount });
   const thread = recording.addThread({ name: 'main', id: '1' });

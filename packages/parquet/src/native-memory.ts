@@ -4,7 +4,8 @@
  * hundreds of megabytes of chunks long done with. A collection of the young generation every few megabytes
  * costs about a millisecond each and keeps a scan's memory flat (it is faster, too: pages are reused). Handles
  * that outlived two of them have moved to the old generation, which is collected now and then as well: with a
- * heap of a few tens of megabytes that is some ten milliseconds for each half million rows.
+ * heap of a few tens of megabytes that is some ten milliseconds (and as much in V8's helper threads) for each two
+ * million rows; collected four times as often, 8 M spans took 12 % more CPU and 11 MB less memory.
  */
 
 import { setFlagsFromString } from 'node:v8';
@@ -14,7 +15,7 @@ import { runInNewContext } from 'node:vm';
 const CHUNKS_BETWEEN = 32;
 
 /** Every so many collections one is of all generations. */
-const COLLECTIONS_PER_MAJOR = 8;
+const COLLECTIONS_PER_MAJOR = 32;
 
 type CollectGarbage = (options: { readonly type: 'minor' | 'major' }) => void;
 
