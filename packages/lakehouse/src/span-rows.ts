@@ -139,6 +139,8 @@ function grown<Values extends BigInt64Array | Uint32Array | Uint8Array>(
   to: Values,
 ): Values {
   (to as Uint8Array).set(from as Uint8Array);
+  // Frees megabytes now that would else wait for a collection of garbage.
+  (from.buffer as ArrayBuffer).transfer(0);
   return to;
 }
 

@@ -5,7 +5,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import { AppError, ensureExists, errorMessage } from '@tracelake/domain';
-import type { RunBuilder, ViewSet } from '@tracelake/lakehouse';
+import type { Column, RunBuilder, ViewSet } from '@tracelake/lakehouse';
 import { writeParquet } from '@tracelake/parquet';
 import { MaterializerError } from '../materializer-error.ts';
 import type {
@@ -22,7 +22,11 @@ interface OpenRun {
   readonly view: ViewSet;
   readonly builder: RunBuilder<unknown>;
   readonly dropped: AbortController;
+  /** Of the blocks; the builder may keep them until the run is finished. */
+  readonly buffers: ArrayBuffer[];
 }
+
+type AddCommand = Extract<RunCommand, { kind: 'add' }>;
 
 const port = ensureExists(parentPort, 'port to the service');
 const runs = new Map<number, OpenRun>();
@@ -45,7 +49,7 @@ async function carryOut(runId: number, command: RunCommand): Promise<FinishedRun
       runs.set(runId, await startRun(command));
       return undefined;
     case 'add':
-      runOf(runId).builder.add(command.block, command.parsed);
+      addBlock(runOf(runId), command);
       return undefined;
     case 'finish':
       return await finishRun(runOf(runId), command.file);
@@ -59,7 +63,12 @@ async function carryOut(runId: number, command: RunCommand): Promise<FinishedRun
 async function startRun({ moduleUrl, context, carryIn }: RunStart): Promise<OpenRun> {
   const view = await loadView(moduleUrl);
   const builder = view.createRunBuilder(context, carryIn);
-  return { view, builder, dropped: new AbortController() };
+  return { view, builder, dropped: new AbortController(), buffers: [] };
+}
+
+function addBlock({ view, builder, buffers }: OpenRun, { block, parsed }: AddCommand): void {
+  buffers.push(...view.transferList(parsed));
+  builder.add(block, parsed);
 }
 
 async function loadView(moduleUrl: string): Promise<ViewSet> {
@@ -73,17 +82,33 @@ async function loadView(moduleUrl: string): Promise<ViewSet> {
 }
 
 async function finishRun(
-  { view, builder, dropped }: OpenRun,
+  { view, builder, dropped, buffers }: OpenRun,
   { path, rowGroupRows, metadata }: RunFile,
 ): Promise<FinishedRun> {
   const { rows, ...rest } = builder.finish();
   const { columns } = view;
   const { signal } = dropped;
-  const { sizeBytes } =
-    rows.rowCount === 0
-      ? { sizeBytes: 0 }
-      : await writeParquet({ path, columns, rows, rowGroupRows, metadata, signal });
-  return { ...rest, rowCount: rows.rowCount, sizeBytes };
+  try {
+    const { sizeBytes } =
+      rows.rowCount === 0
+        ? { sizeBytes: 0 }
+        : await writeParquet({ path, columns, rows, rowGroupRows, metadata, signal });
+    return { ...rest, rowCount: rows.rowCount, sizeBytes };
+  } finally {
+    release(buffers.splice(0));
+    release(rows.columns.map(buffersOf));
+  }
+}
+
+function buffersOf(column: Column): ArrayBufferLike {
+  return column.type === 'string' ? column.codes.buffer : column.values.buffer;
+}
+
+/** Tens of megabytes a run are given back at once and not when garbage is next collected. */
+function release(buffers: readonly ArrayBufferLike[]): void {
+  for (const buffer of buffers) {
+    if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
+  }
 }
 
 function runOf(runId: number): OpenRun {
