@@ -28,7 +28,7 @@ import {
   decodeThreadSpanBlock,
 } from '../src/index.ts';
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '12' } } });
+const { values } = parseArgs({ options: { rounds: { type: 'string', default: '20' } } });
 const ROUNDS = Number(values.rounds);
 const limits = { decompressedBytesMax: DEFAULT_DECOMPRESSED_BYTES_MAX };
 
