@@ -57,8 +57,8 @@ export async function openLaneBench({
   );
   const overrides = { decoders, cpuTokens: new TokenPool(cpuTokens) };
   const lab = stack.use(await openBuildLab(lake, { overrides }));
-  // One block at a time: a lane is the work of one core.
-  const settings = { ...lab.dependencies.settings, workers: 1 };
+  // As the service has it unless told otherwise.
+  const settings = { ...lab.dependencies.settings, workers: cpuTokens };
   const deps = { ...lab.dependencies, settings };
   const direct = new InstanceBuilder(deps);
   const lanes = await openLanes(stack, lake, deps, lab.tempDir);

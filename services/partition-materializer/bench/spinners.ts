@@ -3,9 +3,15 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
+/**
+ * In registers alone, where two threads of one core hardly meet; or the reference loop of all benchmarks, which writes
+ * arrays and compresses them as builds do.
+ */
+export type SpinKind = 'registers' | 'reference loop';
+
 export interface Spinners extends AsyncDisposable {
   /** The same work in each of the first `count` threads at once. */
-  spin(count: number): Promise<void>;
+  spin(count: number, kind: SpinKind): Promise<void>;
 }
 
 export async function openSpinners(count: number): Promise<Spinners> {
@@ -15,10 +21,10 @@ export async function openSpinners(count: number): Promise<Spinners> {
   );
   await Promise.all(workers.map((worker) => once(worker, 'online')));
   return {
-    async spin(wanted) {
+    async spin(wanted, kind) {
       const started = workers.slice(0, wanted);
       const done = started.map((worker) => once(worker, 'message'));
-      for (const worker of started) worker.postMessage('spin');
+      for (const worker of started) worker.postMessage(kind);
       await Promise.all(done);
     },
     async [Symbol.asyncDispose]() {
