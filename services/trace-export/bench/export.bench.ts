@@ -1,15 +1,18 @@
 /**
- * Warm export of one thread and of async operations, without HTTP: Parquet rows to chunks, a reader that
- * takes them as they come, and one that is slow. Prints slices/s, MB/s, the growth of memory between the
- * first and the last megabyte and the most chunks that ever waited.
- * Run: node bench/export.bench.ts [spans] [--json]
+ * Warm export of one thread and of async operations, without HTTP: Parquet rows to chunks, plain and compressed, a
+ * reader that takes them as they come, and one that is slow. Figures are the best of interleaved rounds, CPU is that
+ * of all threads; memory growth is between the first and the last megabyte, at one and at ten times the spans.
+ * Run: `npm run bench -- export [--spans N] [--rounds N]`.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
 import { xxHash64OfText } from '@tracelake/bus';
+import { type BenchFigure, reportBench } from '@tracelake/test-kit';
+import type { TraceCompression } from '../src/export-request.ts';
 import { startTrace } from '../src/trace-generation.ts';
 import type { PartitionFile, TracePlan } from '../src/trace-plan.ts';
 import { type AsyncRow, SpanFiles, samplePlan, type ThreadRow } from '../test/span-files.ts';
@@ -17,12 +20,14 @@ import { type AsyncRow, SpanFiles, samplePlan, type ThreadRow } from '../test/sp
 const MIB = 1024 * 1024;
 const ROWS_PER_FILE = 250_000;
 const DEPTH = 8;
+const CHUNK_BYTES = 8192;
 const LONG_NAME = 'n'.repeat(MIB);
 
 interface Figures {
   readonly slices: number;
   readonly megabytes: number;
-  readonly wallMs: number;
+  /** Sizes of all chunks, in order. */
+  readonly chunkBytes: readonly number[];
   readonly cpuMs: number;
   readonly rssGrowthMb: number;
   readonly maxDepth: number;
@@ -68,33 +73,35 @@ interface Reading {
   readonly files: SpanFiles;
   readonly tempDir: string;
   readonly plan: TracePlan;
+  readonly compress: TraceCompression;
   /** The reader rests so long after each megabyte. */
   readonly restMs: number;
 }
 
-async function measure({ files, tempDir, plan, restMs }: Reading): Promise<Figures> {
+async function measure({ files, tempDir, plan, compress, restMs }: Reading): Promise<Figures> {
   const cpu = process.cpuUsage();
-  const startedMs = performance.now();
   await using trace = startTrace({
     plan,
     objects: files.objects,
     tempDir,
     hash: xxHash64OfText,
-    compress: 'none',
+    compress,
     limits: {
-      chunkBytes: 8192,
+      chunkBytes: CHUNK_BYTES,
       channelChunks: 16,
       openSpansMax: 1_000_000,
       queryMemoryBytes: 256 * MIB,
     },
     signal: new AbortController().signal,
   });
+  const chunkBytes: number[] = [];
   let bytes = 0;
   let firstRss = 0;
   let peakRss = 0;
   for await (const { data } of trace.channel) {
     const before = Math.floor(bytes / MIB);
     bytes += data.length;
+    chunkBytes.push(data.length);
     if (Math.floor(bytes / MIB) === before) continue;
     const { rss } = process.memoryUsage();
     if (firstRss === 0) firstRss = rss;
@@ -105,46 +112,128 @@ async function measure({ files, tempDir, plan, restMs }: Reading): Promise<Figur
   const { user, system } = process.cpuUsage(cpu);
   return {
     slices: spanCount,
-    megabytes: bytes / MIB,
-    wallMs: performance.now() - startedMs,
+    megabytes: bytes / 1e6,
+    chunkBytes,
     cpuMs: (user + system) / 1000,
     rssGrowthMb: (peakRss - firstRss) / MIB,
     maxDepth: trace.stats.maxDepth,
   };
 }
 
-function print(what: string, figures: Figures): void {
-  if (process.argv.includes('--json')) {
-    console.log(JSON.stringify({ what, ...figures }));
-    return;
-  }
-  const { slices, megabytes, wallMs, cpuMs, rssGrowthMb, maxDepth } = figures;
-  const perSecond = (count: number) => (count / wallMs) * 1000;
-  console.log(
-    [
-      what.padEnd(22),
-      `${slices} slices`.padStart(16),
-      `${Math.round(perSecond(slices) / 1000)} k slices/s`.padStart(16),
-      `${perSecond(megabytes).toFixed(1)} MB/s`.padStart(12),
-      `${((cpuMs * 1e6) / slices).toFixed(0)} ns CPU/slice`.padStart(18),
-      `RSS +${rssGrowthMb.toFixed(1)} MiB`.padStart(15),
-      `depth ${maxDepth}`.padStart(9),
-    ].join('  '),
-  );
+/** What one kind of trace costs, from the best of its rounds. */
+function figuresOf(what: string, plain: Figures, deflated: Figures): BenchFigure[] {
+  return [
+    {
+      name: `export, ${what}: slices`,
+      value: (plain.slices / plain.cpuMs) * 1000,
+      unit: 'slices per CPU second',
+      better: 'higher',
+      target: 1_500_000,
+    },
+    {
+      name: `export, ${what}: MB of trace`,
+      value: (plain.megabytes / plain.cpuMs) * 1000,
+      unit: 'MB per CPU second',
+      better: 'higher',
+      target: 100,
+    },
+    {
+      name: `export, ${what}: bytes, none to deflate`,
+      value: plain.megabytes / deflated.megabytes,
+      unit: 'times smaller',
+      better: 'higher',
+      target: 5,
+      scalesWithMachine: false,
+    },
+    {
+      name: `export, ${what}: CPU, deflate to none`,
+      value: deflated.cpuMs / plain.cpuMs,
+      unit: 'times',
+      better: 'lower',
+      target: 2,
+      scalesWithMachine: false,
+    },
+  ];
 }
 
-const spanCount = Number(process.argv.slice(2).find((text) => /^\d+$/.test(text)) ?? 1_000_000);
+function chunkFigures({ chunkBytes }: Figures): BenchFigure[] {
+  const sorted = [...chunkBytes].sort((a, b) => a - b);
+  const exact = chunkBytes.filter((size) => size === CHUNK_BYTES).length;
+  const common = { better: 'higher', scalesWithMachine: false } as const;
+  return [
+    {
+      name: 'export: chunk, median',
+      value: sorted[sorted.length >> 1] ?? 0,
+      unit: 'bytes',
+      target: CHUNK_BYTES,
+      ...common,
+    },
+    {
+      name: `export: chunks of exactly ${CHUNK_BYTES} bytes`,
+      value: (exact / chunkBytes.length) * 100,
+      unit: '%',
+      ...common,
+    },
+  ];
+}
+
+function growthFigure(what: string, { rssGrowthMb }: Figures): BenchFigure {
+  return {
+    name: `export: memory growth, ${what}`,
+    value: rssGrowthMb,
+    unit: 'MiB of RSS',
+    better: 'lower',
+    target: 64,
+    scalesWithMachine: false,
+  };
+}
+
+const cheapest = (all: readonly Figures[]): Figures =>
+  all.reduce((a, b) => (b.cpuMs < a.cpuMs ? b : a));
+
+const { values } = parseArgs({
+  strict: false,
+  options: { spans: { type: 'string' }, rounds: { type: 'string' } },
+});
+const spanCount = Number(values.spans ?? 1_000_000);
+const rounds = Number(values.rounds ?? 4);
 const dir = await mkdtemp(join(tmpdir(), 'tracelake-bench-'));
 try {
   const files = new SpanFiles(dir);
   const thread = await writeThread(files, spanCount);
   const asyncFiles = await writeAsync(files, spanCount / 4);
-  const reading = { files, tempDir: dir, restMs: 0 };
-  const threadPlan = samplePlan({ threads: [thread] });
-  print('threads, cold start', await measure({ ...reading, plan: threadPlan }));
-  print('threads, warm', await measure({ ...reading, plan: threadPlan }));
-  print('threads, slow reader', await measure({ ...reading, plan: threadPlan, restMs: 20 }));
-  print('async, warm', await measure({ ...reading, plan: samplePlan({ asyncFiles }) }));
+  const plans = { thread: samplePlan({ threads: [thread] }), async: samplePlan({ asyncFiles }) };
+  const reading = { files, tempDir: dir, restMs: 0, compress: 'none', plan: plans.thread } as const;
+  const found: Record<string, Figures[]> = {};
+  for (let round = 0; round < rounds; round += 1) {
+    for (const kind of ['thread', 'async'] as const) {
+      for (const compress of ['none', 'deflate'] as const) {
+        const figures = await measure({ ...reading, plan: plans[kind], compress });
+        found[`${kind} ${compress}`] = [...(found[`${kind} ${compress}`] ?? []), figures];
+      }
+    }
+  }
+  const best = (what: string) => cheapest(found[what] ?? []);
+  const slow = await measure({ ...reading, restMs: 20 });
+  // The same files ten times over: threads are written one after the other.
+  const long = samplePlan({ threads: Array.from({ length: 10 }, () => thread) });
+  const tenfold = await measure({ ...reading, plan: long });
+  reportBench([
+    ...figuresOf('thread spans', best('thread none'), best('thread deflate')),
+    ...figuresOf('async spans', best('async none'), best('async deflate')),
+    ...chunkFigures(best('thread none')),
+    growthFigure(`${spanCount} spans`, best('thread none')),
+    growthFigure('ten times the spans', tenfold),
+    growthFigure('a slow reader', slow),
+    {
+      name: 'export: most chunks that waited for a slow reader',
+      value: slow.maxDepth,
+      unit: 'chunks',
+      better: 'lower',
+      target: 16,
+      scalesWithMachine: false,
+    },
+  ]);
 } finally {
   await rm(dir, { recursive: true, force: true });
 }
