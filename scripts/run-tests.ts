@@ -31,7 +31,7 @@ const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
 const failures: TestFailure[] = [];
 const notes: string[] = [];
 
-const unitTests = findTests('{packages,services,scripts}/**/*.test.ts').filter(isUnit);
+const unitTests = findTests('{packages,services,scripts,deploy}/**/*.test.ts').filter(isUnit);
 const dbTests = findTests('{packages,services}/**/*.db.test.ts');
 const wantsE2e = values['no-e2e'] !== true;
 const processTests = wantsE2e ? findTests('e2e/src/**/*.test.ts') : [];

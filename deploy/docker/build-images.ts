@@ -1,19 +1,20 @@
 /**
  * Builds the container images of Tracelake with the classic builder.
  *
- *   node_modules/.bin/node deploy/docker/build-images.ts [--tag TAG] [--local] [--service NAME]...
+ *   node_modules/.bin/node deploy/docker/build-images.ts [--tag TAG] [--local] [--service NAME]...   (a service, or cli)
  *
  * The base image is pulled where a registry answers and laid out from this machine where none does
  * (--local skips the question). Each image holds one service and the packages it needs, in the workspace's
  * shape, with production dependencies alone.
  */
 import { spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, lutimes, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { copyProgram, layOutBase } from './local-base.ts';
+import { createSbom, type SbomRequest } from './sbom.ts';
 
 const dockerDir = path.dirname(fileURLToPath(import.meta.url));
 const rootDir = path.dirname(path.dirname(dockerDir));
@@ -21,6 +22,8 @@ const LABEL = 'org.tracelake.built';
 const PULL_TIMEOUT_MS = 120_000;
 
 export const SERVICES = ['ingest', 'partition-materializer', 'trace-export', 'query'];
+/** The command line: migrates, and helps operators inside a cluster. */
+const CLI = 'cli';
 const PULLED = {
   base: 'node:26-bookworm-slim',
   postgres: 'postgres:18-bookworm',
@@ -53,11 +56,11 @@ export interface ServerImageOptions {
   readonly log?: Log;
 }
 
-/** Makes the base image and one image a service. */
+/** Makes the base image and one image for each component: services, and `cli`. */
 export async function buildServiceImages(
   options: ServiceImageOptions = {},
 ): Promise<ServiceImages> {
-  const { tag = 'local', services = SERVICES, local = false, log = () => {} } = options;
+  const { tag = 'local', services = [...SERVICES, CLI], local = false, log = () => {} } = options;
   const base = await ensureBase({ tag, local, log });
   const images: Record<string, string> = {};
   for (const service of services) {
@@ -136,17 +139,63 @@ interface ServiceBuild {
 
 async function buildService({ service, tag, base, log }: ServiceBuild): Promise<string> {
   const image = `tracelake-${service}:${tag}`;
+  const { version } = JSON.parse(await readFile(path.join(rootDir, 'package.json'), 'utf8'));
   await inScratch(async (context) => {
     log(`building ${image}`);
     await stageWorkspace(service, context);
+    await writeSbom(
+      { project: projectOf(service), name: `tracelake-${service}`, version },
+      context,
+    );
+    await settleTimes(context);
     await build({
       dockerfile: 'Dockerfile',
+      target: service === CLI ? 'cli' : 'service',
       context,
       image,
-      args: { BASE_IMAGE: base, SERVICE: service },
+      args: {
+        BASE_IMAGE: base,
+        COMPONENT: service,
+        VERSION: version,
+        REVISION: await sourceRevision(),
+      },
     });
   });
   return image;
+}
+
+function projectOf(component: string): string {
+  return component === CLI ? 'packages/cli' : `services/${component}`;
+}
+
+/** What is in the image lies in the image, as /app/sbom.cdx.json. */
+async function writeSbom(about: Omit<SbomRequest, 'lockfile'>, context: string): Promise<void> {
+  const lockfile = await readFile(path.join(rootDir, 'pnpm-lock.yaml'), 'utf8');
+  const sbom = createSbom({ lockfile, ...about });
+  await writeFile(path.join(context, 'sbom.cdx.json'), `${JSON.stringify(sbom, null, 2)}\n`);
+}
+
+/** Files get one time, so that the same sources give the same layers. */
+async function settleTimes(dir: string): Promise<void> {
+  const epochS = Number(process.env.SOURCE_DATE_EPOCH ?? 0);
+  for (const entry of await readdir(dir, { withFileTypes: true })) {
+    const entryPath = path.join(dir, entry.name);
+    if (entry.isDirectory()) await settleTimes(entryPath);
+    await lutimes(entryPath, epochS, epochS);
+  }
+}
+
+async function sourceRevision(): Promise<string> {
+  const child = spawn('git', ['rev-parse', 'HEAD'], {
+    cwd: rootDir,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  child.once('error', () => {});
+  const chunks: Buffer[] = [];
+  child.stdout.on('data', (chunk) => chunks.push(chunk));
+  return new Promise((resolve) => {
+    child.once('close', () => resolve(Buffer.concat(chunks).toString().trim() || 'unknown'));
+  });
 }
 
 /** The workspace with one service, the packages it reaches and their production dependencies. */
@@ -174,6 +223,8 @@ async function stageWorkspace(service: string, context: string): Promise<void> {
       '--frozen-lockfile',
       '--prefer-offline',
       '--ignore-scripts',
+      // Optional for the command line is the Postgres that `up` embeds.
+      ...(service === CLI ? ['--no-optional'] : []),
       '--reporter=append-only',
       '--filter',
       `@tracelake/${service}...`,
@@ -201,7 +252,7 @@ async function projectDirs(): Promise<string[]> {
 
 async function reachedProjects(service: string): Promise<Set<string>> {
   const reached = new Set<string>();
-  const pending: string[] = [`services/${service}`];
+  const pending: string[] = [projectOf(service)];
   for (let dir = pending.pop(); dir !== undefined; dir = pending.pop()) {
     if (reached.has(dir)) continue;
     reached.add(dir);
@@ -241,10 +292,11 @@ interface Build {
   readonly dockerfile: string;
   readonly context: string;
   readonly image: string;
+  readonly target?: string;
   readonly args: Readonly<Record<string, string>>;
 }
 
-async function build({ dockerfile, context, image, args }: Build): Promise<void> {
+async function build({ dockerfile, context, image, target, args }: Build): Promise<void> {
   const buildArgs = Object.entries(args).flatMap(([name, value]) => [
     '--build-arg',
     `${name}=${value}`,
@@ -258,6 +310,7 @@ async function build({ dockerfile, context, image, args }: Build): Promise<void>
       `${LABEL}=image`,
       '-f',
       path.join(dockerDir, dockerfile),
+      ...(target === undefined ? [] : ['--target', target]),
       ...buildArgs,
       '-t',
       image,

@@ -62,6 +62,35 @@ describe('the whole system in containers', { skip: engineProblem ?? false }, () 
     assert.deepEqual(await queryRows(cluster.queryUrl, sql), [{ entries }]);
   });
 
+  test('every service works confined, and with the variables that Kubernetes injects beside it', async () => {
+    const links = {
+      TRACELAKE_INGEST_PORT: 'tcp://10.0.0.1:4318',
+      TRACELAKE_INGEST_SERVICE_HOST: '10.0.0.1',
+      TRACELAKE_INGEST_PORT_4318_TCP_ADDR: '10.0.0.1',
+      TRACELAKE_QUERY_PORT: 'tcp://10.0.0.2:4321',
+      TRACELAKE_TRACE_EXPORT_PORT: 'tcp://10.0.0.3:4320',
+      TRACELAKE_MATERIALIZER_PORT: 'tcp://10.0.0.4:4322',
+    };
+    const ingestUrl = await cluster.startReplica('ingest', links);
+    const exportUrl = await cluster.startReplica('trace-export', links);
+    const queryUrl = await cluster.startReplica('query', links);
+    await cluster.startReplica('partition-materializer', links);
+    const copy = copyProcess(loadFixture('small'));
+    await replay(ingestUrl, copy.requests);
+    assert.ok((await exportTrace(exportUrl, copy.processId)).bytes.length > 0);
+    const sql = `SELECT count(*) AS n FROM view_instance('log_entries', '${copy.processId}')`;
+    const n = loadFixture('small').expected('log_entries').rows.length;
+    assert.deepEqual(await queryRows(queryUrl, sql), [{ n }]);
+  });
+
+  test('the image of the command line migrates, and lists what is in it', async () => {
+    assert.match(await cluster.runCli(['migrate']), /^schema version \d+$/m);
+    assert.match(await cluster.runCli(['--help']), /tracelake/);
+    const sbom = JSON.parse(await cluster.exec('query', ['cat', '/app/sbom.cdx.json']));
+    assert.equal(sbom.metadata.component.name, 'tracelake-query');
+    assert.ok(sbom.components.some(({ name }: { name: string }) => name === 'fastify'));
+  });
+
   test('a recording sent twice over in a shuffled order gives the same bytes again', async () => {
     const random = seededRandom(7);
     for (const name of ['small', 'open', 'unreal-cbor']) {

@@ -20,6 +20,8 @@ export type Part =
   | 'trace-export'
   | 'query';
 
+type ServicePart = Exclude<Part, 'postgres' | 'nats'>;
+
 const PASSWORD = 'e2e-only';
 const CONTAINER_PORT: Record<Part, number> = {
   postgres: 5432,
@@ -49,6 +51,13 @@ export interface Cluster extends AsyncDisposable {
   /** Empties the whole JetStream store: nats-server is killed and comes back knowing nothing. */
   wipeJetStream(): Promise<void>;
   exec(part: Part, command: string[]): Promise<string>;
+  /** Runs the image of the command line inside the network, confined as in Kubernetes; gives what it printed. */
+  runCli(args: readonly string[]): Promise<string>;
+  /**
+   * One more container of a service, confined as in Kubernetes: read-only root, no capabilities, not root.
+   * Gives its URL once it is ready; it goes with the cluster.
+   */
+  startReplica(part: ServicePart, environment: Readonly<Record<string, string>>): Promise<string>;
   logs(part: Part): Promise<string>;
   /** Resident memory of a service's process in bytes. */
   residentBytes(part: Part): Promise<number>;
@@ -80,12 +89,19 @@ export async function startCluster(): Promise<Cluster> {
     const reports = [...lastLines].map(([part, log]) => `${part}:\n${log.join('\n')}`);
     throw new Error(`the cluster did not start\n${reports.join('\n')}`, { cause: error });
   }
-  return openCluster(started, ports);
+  return openCluster(started, ports, { images, network, volume });
+}
+
+interface Place {
+  readonly images: Images;
+  readonly network: string;
+  readonly volume: string;
 }
 
 function openCluster(
   started: ReadonlyMap<Part, StartedTestContainer>,
   ports: Readonly<Record<Part, number>>,
+  place: Place,
 ): Cluster {
   const url = (part: Part) => `http://127.0.0.1:${ports[part]}`;
   const id = (part: Part) => {
@@ -111,11 +127,15 @@ function openCluster(
     },
     start,
     wipeJetStream: async () => {
-      await docker('exec', id('nats'), 'sh', '-c', 'rm -rf /data/jetstream');
+      // The server goes on writing while its files go, so one pass may find a directory filled again.
+      const remove = 'for n in 1 2 3 4 5 6 7 8 9; do rm -rf /data/jetstream && exit 0; done; exit 1';
+      await docker('exec', id('nats'), 'sh', '-c', remove);
       await docker('kill', '--signal', 'KILL', id('nats'));
       await docker('start', id('nats'));
     },
     exec: (part, command) => docker('exec', id(part), ...command),
+    runCli: (args) => docker('run', '--rm', ...confinedArgs(place), cliImageOf(place), ...args),
+    startReplica: (part, environment) => startReplica(part, environment, place),
     logs: (part) => docker('logs', id(part)),
     residentBytes: async (part) => {
       const status = await docker('exec', id(part), 'cat', '/proc/1/status');
@@ -125,6 +145,40 @@ function openCluster(
     },
     [Symbol.asyncDispose]: reap,
   };
+}
+
+async function startReplica(
+  part: ServicePart,
+  environment: Readonly<Record<string, string>>,
+  place: Place,
+): Promise<string> {
+  const hostPort = await freePort();
+  const publish = ['-p', `127.0.0.1:${hostPort}:${CONTAINER_PORT[part]}`];
+  const image = imageOf(part, place.images);
+  await docker('run', '-d', ...publish, ...confinedArgs(place, environment), image);
+  const url = `http://127.0.0.1:${hostPort}`;
+  await waitUntilReady(url);
+  return url;
+}
+
+/** What the Helm chart's security contexts come to. */
+function confinedArgs(
+  { network, volume }: Place,
+  environment: Readonly<Record<string, string>> = {},
+): string[] {
+  const variables = { ...serviceEnvironment(network), ...environment };
+  return [
+    ...['--read-only', '--tmpfs', '/tmp', '--cap-drop', 'ALL'],
+    ...['--security-opt', 'no-new-privileges', '--user', '10001:10001'],
+    ...['--network', network, '--label', RUN_LABEL, '-v', `${volume}:/data`],
+    ...Object.entries(variables).flatMap(([name, value]) => ['-e', `${name}=${value}`]),
+  ];
+}
+
+function cliImageOf({ images }: Place): string {
+  const image = images.services.cli;
+  if (image === undefined) throw new Error('no image was built for the command line');
+  return image;
 }
 
 interface PartOptions {
