@@ -7,7 +7,7 @@ export {
 export { ConcurrentLanes, type LaneEnd, type LaneSpan } from './lanes/concurrent-lanes.ts';
 export type { SpanKey } from './lanes/open-span-heap.ts';
 export { type ThreadLaneSpan, ThreadLanes } from './lanes/thread-lanes.ts';
-export { PACKET_GROUP_BYTES, PacketCompressor, type PacketSink } from './packet-compressor.ts';
+export { PacketCompressor, type PacketSink } from './packet-compressor.ts';
 export {
   type NamedTrack,
   type ProcessTrack,
