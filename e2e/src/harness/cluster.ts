@@ -128,7 +128,8 @@ function openCluster(
     start,
     wipeJetStream: async () => {
       // The server goes on writing while its files go, so one pass may find a directory filled again.
-      const remove = 'for n in 1 2 3 4 5 6 7 8 9; do rm -rf /data/jetstream && exit 0; done; exit 1';
+      const remove =
+        'for n in 1 2 3 4 5 6 7 8 9; do rm -rf /data/jetstream && exit 0; done; exit 1';
       await docker('exec', id('nats'), 'sh', '-c', remove);
       await docker('kill', '--signal', 'KILL', id('nats'));
       await docker('start', id('nats'));
