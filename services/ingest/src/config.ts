@@ -56,7 +56,7 @@ export function readIngestConfig(env: EnvReader): IngestConfig {
       max: 600,
     }),
     objectWriterThreads: env.integer('TRACELAKE_INGEST_OBJECT_WRITER_THREADS', {
-      default: 8,
+      default: 4,
       min: 1,
       max: 64,
     }),
