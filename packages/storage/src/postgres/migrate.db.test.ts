@@ -51,6 +51,20 @@ test('a database that a newer version migrated, and one whose applied step was c
   await assert.rejects(migrate(fixture.db), isMismatch);
 });
 
+test('code works on a database that newer code only added to, and says which version that is', async () => {
+  await using fixture = await openTestDatabase();
+  const { version } = await migrate(fixture.db);
+  const addStep = (oldestCode: number) =>
+    fixture.db.query(sql`
+      INSERT INTO schema_migrations (version, name, sha256, oldest_code)
+      VALUES (9999, '9999_future', 'x', ${oldestCode})`);
+  await addStep(version);
+  assert.deepEqual(await migrate(fixture.db), { applied: [], version: 9999 });
+  await fixture.db.query(sql`DELETE FROM schema_migrations WHERE version = 9999`);
+  await addStep(version + 1);
+  await assert.rejects(migrate(fixture.db), /migrated by a newer version.*9999_future/);
+});
+
 test('times cross to timestamptz and back to the microsecond, from year 0 to 9999 and before the epoch', async () => {
   await using fixture = await openTestDatabase();
   const values = [

@@ -22,12 +22,25 @@ interface Migration {
   readonly name: string;
   readonly text: string;
   readonly sha256: string;
+  /** Code that knows the steps up to this one works on after the step, beside newer code or instead of it. */
+  readonly oldestCode: number;
 }
+
+interface AppliedStep {
+  readonly version: number;
+  readonly name: string;
+  readonly sha256: string;
+  readonly oldest_code: number | null;
+}
+
+/** A step that only adds says so in its file; any other shuts out the code that does not know it. */
+const OLDEST_CODE = /^-- works with code of schema version (\d+) on$/m;
 
 /**
  * Brings the schema to the version of this code, each step in a transaction of its own. Any number of processes
- * may call it at once: they queue on an advisory lock. Throws `storage.schema-mismatch` when the database is
- * newer than the code, or when an applied step is not the one that the code has.
+ * may call it at once: they queue on an advisory lock. A database that newer code has migrated is taken as it is
+ * when each step that this code lacks says that it can be: so versions run side by side, and one can go back.
+ * Throws `storage.schema-mismatch` when a step says otherwise, or when an applied one is not that of the code.
  */
 export async function migrate(db: Database, signal?: AbortSignal): Promise<MigrationReport> {
   const migrations = await readMigrations();
@@ -50,8 +63,11 @@ async function applyMissing(
       sha256 text NOT NULL,
       applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
     )`);
-  const present = await session.query<{ version: number; name: string; sha256: string }>(
-    sql`SELECT version, name, sha256 FROM schema_migrations ORDER BY version`,
+  await session.query(
+    sql`ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS oldest_code integer`,
+  );
+  const present = await session.query<AppliedStep>(
+    sql`SELECT version, name, sha256, oldest_code FROM schema_migrations ORDER BY version`,
   );
   for (const row of present) checkApplied(row, migrations);
   const versions = new Set(present.map((row) => row.version));
@@ -61,7 +77,8 @@ async function applyMissing(
     await apply(session, migration);
     applied.push(migration.name);
   }
-  return { applied, version: migrations.at(-1)?.version ?? 0 };
+  const version = Math.max(0, ...versions, ...migrations.map((migration) => migration.version));
+  return { applied, version };
 }
 
 async function apply(session: Queryable, migration: Migration): Promise<void> {
@@ -69,8 +86,10 @@ async function apply(session: Queryable, migration: Migration): Promise<void> {
   try {
     await session.query({ text: migration.text, values: [] });
     await session.query(sql`
-      INSERT INTO schema_migrations (version, name, sha256)
-      VALUES (${migration.version}, ${migration.name}, ${migration.sha256})`);
+      INSERT INTO schema_migrations (version, name, sha256, oldest_code)
+      VALUES (
+        ${migration.version}, ${migration.name}, ${migration.sha256}, ${migration.oldestCode}
+      )`);
     await session.query(sql`COMMIT`);
   } catch (error) {
     await session.query(sql`ROLLBACK`).catch(() => {});
@@ -78,15 +97,14 @@ async function apply(session: Queryable, migration: Migration): Promise<void> {
   }
 }
 
-function checkApplied(
-  row: { version: number; name: string; sha256: string },
-  migrations: readonly Migration[],
-): void {
+function checkApplied(row: AppliedStep, migrations: readonly Migration[]): void {
   const known = migrations.find((migration) => migration.version === row.version);
   if (known?.sha256 === row.sha256) return;
+  const codeVersion = migrations.at(-1)?.version ?? 0;
+  if (known === undefined && row.oldest_code !== null && row.oldest_code <= codeVersion) return;
   const what =
     known === undefined
-      ? 'the database was migrated by a newer version: run that version'
+      ? 'the database was migrated by a newer version that this one cannot work beside: run that version'
       : 'a migration that was applied has been changed since: the database and this version do not fit';
   throw new StorageError('storage.schema-mismatch', `${what} (${row.name})`, {
     details: { version: row.version, name: row.name },
@@ -99,7 +117,9 @@ async function readMigrations(): Promise<Migration[]> {
     names.map(async (name) => {
       const text = await readFile(join(MIGRATIONS_DIR, name), 'utf8');
       const sha256 = createHash('sha256').update(text).digest('hex');
-      return { version: Number(name.slice(0, 4)), name: name.replace(/\.sql$/, ''), text, sha256 };
+      const version = Number(name.slice(0, 4));
+      const oldestCode = Number(OLDEST_CODE.exec(text)?.[1] ?? version);
+      return { version, name: name.replace(/\.sql$/, ''), text, sha256, oldestCode };
     }),
   );
 }

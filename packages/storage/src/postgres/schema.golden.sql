@@ -81,6 +81,7 @@ column schema_migrations.version integer not null
 column schema_migrations.name text not null
 column schema_migrations.sha256 text not null
 column schema_migrations.applied_at timestamp with time zone not null default clock_timestamp()
+column schema_migrations.oldest_code integer
 column streams.stream_id uuid not null
 column streams.process_id uuid not null
 column streams.dependencies_metadata bytea not null
