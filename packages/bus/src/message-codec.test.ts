@@ -30,6 +30,10 @@ function examples(): BusMessage[] {
     { kind: 'materialize-requested', ...materializeRequested({ attempt: 3 }) },
     {
       kind: 'materialize-requested',
+      ...materializeRequested({ schemaHash: 'of the release before' }),
+    },
+    {
+      kind: 'materialize-requested',
       ...materializeRequested({
         beginNs: nanoseconds(1_763_690_000_009_592_065n),
         endNs: nanoseconds(-(2n ** 63n)),
@@ -173,6 +177,7 @@ test('a request is the same only if view, instance, range, wanted source and att
     idOf({ beginNs: nanoseconds(0n) }),
     idOf({ endNs: nanoseconds(0n) }),
     idOf({ wantedHash: 'other' }),
+    idOf({ schemaHash: 'other' }),
     idOf({ attempt: 1 }),
   ];
   assert.equal(new Set([idOf({}), ...others]).size, others.length + 1);

@@ -100,6 +100,7 @@ function wireFields(message: BusMessage): Record<string, unknown> {
         ...(message.endNs === undefined ? {} : { end_ns: longOf(message.endNs) }),
         wanted_hash: message.wantedHash,
         attempt: message.attempt,
+        schema_hash: message.schemaHash ?? '',
       };
     case 'partition-event':
       return {
@@ -153,6 +154,7 @@ function readMessage(kind: BusMessageKind, fields: WireFields): BusMessage {
         endNs: fields.has('end_ns') ? nanoseconds(fields.bigint('end_ns')) : undefined,
         wantedHash: fields.text('wanted_hash'),
         attempt: fields.number('attempt'),
+        ...(fields.text('schema_hash') === '' ? {} : { schemaHash: fields.text('schema_hash') }),
       };
     case 'partition-event':
       return readPartitionEvent(fields);

@@ -46,6 +46,8 @@ message MaterializeRequested {
   string wanted_hash = 7;
   // Raised by a requester that asks again: the same request of the same attempt is stored once.
   uint32 attempt = 8;
+  // The schema of the view that the requester reads; empty means the newest.
+  string schema_hash = 9;
 }
 
 message PartitionEvent {

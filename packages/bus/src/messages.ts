@@ -44,6 +44,8 @@ export interface MaterializeRequested {
   readonly wantedHash: string;
   /** Raised when asking again: the same request of the same attempt is stored once. */
   readonly attempt: number;
+  /** The schema that the requester reads, which may be of a release beside this one. Absent: the newest. */
+  readonly schemaHash?: string;
 }
 
 export interface PartitionEvent {
@@ -114,6 +116,7 @@ function materializeHash(request: MaterializeRequested): string {
     request.endNs?.toString() ?? '',
     request.wantedHash,
     String(request.attempt),
+    ...(request.schemaHash === undefined ? [] : [request.schemaHash]),
   ];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import type { Bus } from '@tracelake/bus';
-import type { ViewRegistry } from '@tracelake/lakehouse';
+import { schemaHashOf, type ViewRegistry } from '@tracelake/lakehouse';
 import type { InstanceState, LookMoment } from '@tracelake/storage';
 import type {
   FreshnessPorts,
@@ -39,6 +39,7 @@ export function catalogFreshness<Snapshot extends InstancesSnapshot>(
         endNs: undefined,
         wantedHash: hashOf(wanted),
         attempt,
+        schemaHash: schemaHashOf(registry.get(viewSet)),
       };
       await bus.requestMaterialization(request, { signal, timeoutMs: PUBLISH_TIMEOUT_MS });
     },

@@ -138,3 +138,17 @@ test('the schema hash changes with version, name, type or order of columns, and 
   assert.equal(hashes.size, changed.length + 1);
   assert.equal(schemaHashOf({ ...blockSizes, eager: true, moduleUrl: 'file:///elsewhere' }), hash);
 });
+
+test('a version of the release before is found by its schema, and one that is not known is named', () => {
+  const next: ViewSet<{ bytes: number }> = { ...blockSizes, schemaVersion: 2 };
+  const registry = createViewRegistry([next], [blockSizes]);
+  assert.equal(registry.get(blockSizes.name), next);
+  assert.equal(registry.getVersion(blockSizes.name, schemaHashOf(blockSizes)), blockSizes);
+  assert.equal(registry.getVersion(blockSizes.name, schemaHashOf(next)), next);
+  assert.deepEqual(registry.list(), [next]);
+  assert.throws(() => registry.getVersion(blockSizes.name, 'f'.repeat(64)), {
+    code: 'lakehouse.unknown-schema',
+    retryable: true,
+    message: /schema versions 2, 1 .*replace the materializers before/,
+  });
+});

@@ -1,5 +1,6 @@
 import { parseUuid } from '@tracelake/domain';
 import { LakehouseError } from './lakehouse-error.ts';
+import { schemaHashOf } from './source-hash.ts';
 import type { ViewSet } from './view.ts';
 import { view as asyncEvents } from './views/async-events.ts';
 import { view as logEntries } from './views/log-entries.ts';
@@ -9,11 +10,19 @@ import { view as threadSpans } from './views/thread-spans.ts';
 /** Every view set that is built from blocks. Adding one is adding its file and its line here. */
 const VIEW_SETS: readonly ViewSet[] = [logEntries, measures, threadSpans, asyncEvents];
 
+/**
+ * Views as the release before had them, where this one has changed their schema: its services go on reading them
+ * while they are replaced, and after a rollback. One release later they go.
+ */
+const EARLIER_VIEWS: readonly ViewSet[] = [];
+
 /** The view sets a service knows, by name. */
 export class ViewRegistry {
   readonly #views = new Map<string, ViewSet>();
+  readonly #earlier: readonly ViewSet[];
 
-  constructor(views: readonly ViewSet[]) {
+  constructor(views: readonly ViewSet[], earlier: readonly ViewSet[] = []) {
+    this.#earlier = earlier;
     for (const view of views) this.register(view);
   }
 
@@ -34,6 +43,24 @@ export class ViewRegistry {
       'lakehouse.unknown-view',
       `there is no view "${name}"; views built from blocks are ${names.join(', ')}`,
       { details: { view: name, views: names } },
+    );
+  }
+
+  /**
+   * The version of a view that has the schema. Errors: `lakehouse.unknown-view`; `lakehouse.unknown-schema`, as when
+   * readers were replaced before the materializers were.
+   */
+  getVersion(name: string, schemaHash: string): ViewSet {
+    const newest = this.get(name);
+    const versions = [newest, ...this.#earlier.filter((view) => view.name === name)];
+    const version = versions.find((view) => schemaHashOf(view) === schemaHash);
+    if (version !== undefined) return version;
+    throw new LakehouseError(
+      'lakehouse.unknown-schema',
+      `this release builds view "${name}" with schema versions ` +
+        `${versions.map((view) => view.schemaVersion).join(', ')} and was asked for another: ` +
+        'replace the materializers before the services that read',
+      { retryable: true, details: { view: name, schemaHash } },
     );
   }
 
@@ -62,7 +89,10 @@ export class ViewRegistry {
   }
 }
 
-/** A registry of all view sets, or of `views` alone. */
-export function createViewRegistry(views: readonly ViewSet[] = VIEW_SETS): ViewRegistry {
-  return new ViewRegistry(views);
+/** A registry of all view sets, or of `views` alone; `earlier` are older versions that are still built. */
+export function createViewRegistry(
+  views: readonly ViewSet[] = VIEW_SETS,
+  earlier: readonly ViewSet[] = EARLIER_VIEWS,
+): ViewRegistry {
+  return new ViewRegistry(views, earlier);
 }

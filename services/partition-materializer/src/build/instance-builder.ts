@@ -42,12 +42,14 @@ export class InstanceBuilder implements InstanceBuilds {
    */
   async build(request: BuildRequest, callerSignal: AbortSignal): Promise<BuildReport> {
     const { registry, metrics, settings } = this.#deps;
-    const { viewSet, pipeline } = request;
+    const { pipeline, ...target } = request;
     if (pipeline !== undefined) {
       const own = new InstanceBuilder({ ...this.#deps, settings: { ...settings, ...pipeline } });
-      return own.build({ viewSet, instance: request.instance }, callerSignal);
+      return own.build(target, callerSignal);
     }
-    const view = registry.get(viewSet);
+    const { viewSet, schemaHash } = request;
+    const view =
+      schemaHash === undefined ? registry.get(viewSet) : registry.getVersion(viewSet, schemaHash);
     const instance = registry.checkInstance(viewSet, request.instance);
     const signal = AbortSignal.any([callerSignal, AbortSignal.timeout(settings.buildTimeoutMs)]);
     const startMs = performance.now();

@@ -5,6 +5,8 @@ import type { BuildReport } from './build-report.ts';
 export interface BuildRequest {
   readonly viewSet: string;
   readonly instance: string;
+  /** The version of the view to build; absent: the newest. */
+  readonly schemaHash?: string;
   /** Another shape of the pipeline than the service's, for this build alone. */
   readonly pipeline?: Partial<Pick<BuildSettings, 'workers' | 'channelDepth'>>;
 }

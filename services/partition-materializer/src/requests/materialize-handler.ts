@@ -22,9 +22,10 @@ export async function handleMaterializeRequest(
   delivery: { readonly count: number; readonly signal: AbortSignal },
   options: MaterializeHandlerOptions,
 ): Promise<DeliveryOutcome> {
-  const { viewSet, instance } = request;
+  const { viewSet, instance, schemaHash } = request;
   try {
-    const report = await options.builds.build({ viewSet, instance }, delivery.signal);
+    const target = { viewSet, instance, ...(schemaHash === undefined ? {} : { schemaHash }) };
+    const report = await options.builds.build(target, delivery.signal);
     await announce(eventOfReport(request, report), options);
     return 'ack';
   } catch (error) {
