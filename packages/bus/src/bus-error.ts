@@ -13,6 +13,10 @@ export type BusErrorCode =
   | 'bus.publish-refused'
   /** The bus was drained or closed by its owner. */
   | 'bus.closed'
+  /** What is stored in DEAD does not say what it was, or says what cannot be. */
+  | 'bus.bad-dead-letter'
+  /** The server did not do what an operator asked of a stream. */
+  | 'bus.stream-refused'
   | 'bus.malformed-message'
   | 'bus.unsupported-schema-version'
   | 'bus.bad-subject'

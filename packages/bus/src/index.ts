@@ -8,7 +8,13 @@ export type {
   HandlerOutcome,
   StreamMessages,
 } from './consume-options.ts';
-export { DEAD_LETTER_HEADERS } from './dead-letter.ts';
+export { DEAD_LETTER_HEADERS, type DeadLetter } from './dead-letter.ts';
+export {
+  DeadLetters,
+  type DeadLettersOptions,
+  type ListDeadLettersOptions,
+  openDeadLetters,
+} from './dead-letters.ts';
 export { laneOf, xxHash64OfText } from './lanes.ts';
 export { decodeMessage, encodeMessage, SCHEMA_VERSIONS } from './message-codec.ts';
 export type {

@@ -33,7 +33,8 @@ export interface OutgoingMessage {
 
 export interface PublisherOptions {
   readonly connection: BusConnection;
-  readonly keeper: StreamKeeper;
+  /** Told when no stream takes a subject; without one, streams are somebody else's. */
+  readonly keeper?: Pick<StreamKeeper, 'check'>;
   readonly onEvent: BusEventListener;
   readonly windowSize: number;
   readonly waitersMax: number;
@@ -124,7 +125,7 @@ export class Publisher {
         signal.throwIfAborted();
         if (!isWorthAnotherAttempt(error)) throw error;
         // No stream takes the subject, or its server is gone: both are for the keeper to find out.
-        if (!(error instanceof errors.TimeoutError)) this.#options.keeper.check();
+        if (!(error instanceof errors.TimeoutError)) this.#options.keeper?.check();
         await pause(backoffMs(attempt, 50, 500), signal);
         signal.throwIfAborted();
       }

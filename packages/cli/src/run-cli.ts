@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { CliError, exitStatus, InterruptedError, usageError } from './cli-error.ts';
 import { type Command, type CommandContext, parseArguments } from './command.ts';
 import { benchCommand } from './commands/bench.ts';
+import { deadLettersCommand } from './commands/dead-letters.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { exportCommand } from './commands/export.ts';
 import { logsCommand } from './commands/logs.ts';
@@ -25,6 +26,7 @@ const commands: readonly Command[] = [
   partitionsCommand,
   materializeCommand,
   migrateCommand,
+  deadLettersCommand,
   doctorCommand,
   benchCommand,
 ];
@@ -99,7 +101,7 @@ function ownVersion(): string {
 }
 
 function overview(): string {
-  const rows = commands.map((command) => `  ${command.name.padEnd(13)}${command.summary}`);
+  const rows = commands.map((command) => `  ${command.name.padEnd(14)}${command.summary}`);
   return `tracelake: telemetry blocks in, Perfetto traces and SQL answers out
 
 Usage: tracelake COMMAND [options]      "tracelake COMMAND --help" has examples
