@@ -263,3 +263,12 @@ test('a reply that is under way when the drain begins ends, and its idle connect
   await closed;
   assert.ok(performance.now() - startMs < 2000, 'the idle connection kept the server open');
 });
+
+test('problems are counted by code and status', async () => {
+  const metrics = createMetrics({ service: 'test' });
+  await using server = makeServer({ metrics });
+  const url = await server.listen();
+  for (let times = 0; times < 3; times++) await fetch(`${url}/nothing/here`);
+  const counted = /^tracelake_http_problems_total\{code="not-found",status="404",.*\} 3$/m;
+  assert.match(await metrics.render(), counted);
+});

@@ -11,9 +11,10 @@ import { registerHttpMetrics } from './http-metrics.ts';
 import { InFlightTracker } from './in-flight-tracker.ts';
 import { lingerBeforeClose } from './lingering-close.ts';
 import type { Logger } from './logger.ts';
-import type { Metrics } from './metrics.ts';
+import type { Counter, Metrics } from './metrics.ts';
+import { registerOperationMetrics } from './operation-metrics.ts';
 import { registerOperationRoutes } from './operation-routes.ts';
-import { type Problem, ProblemError, problemOf } from './problem.ts';
+import { type Problem, ProblemError, problemCodeOf, problemOf } from './problem.ts';
 import { replyWithProblem } from './problem-reply.ts';
 import { Readiness, type ReadinessCheck } from './readiness.ts';
 import { RouteTable } from './route-table.ts';
@@ -104,6 +105,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   registerConnectionRules(app, readiness);
   registerErrorAnswers(app, options, routes);
   registerOperationRoutes(app, { readiness, metrics: options.metrics });
+  registerOperationMetrics(options.metrics, readiness);
   return {
     app,
     readiness,
@@ -181,8 +183,14 @@ function registerErrorAnswers(
   routes: RouteTable,
 ): void {
   const { logger } = options;
+  const problems: Counter<'code' | 'status'> = options.metrics.counter({
+    name: 'tracelake_http_problems_total',
+    help: 'Problem documents answered, by their code (README files of the services list them) and status',
+    labels: ['code', 'status'],
+  });
   const answer = (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const problem = options.problemOf?.(error) ?? problemOf(error);
+    problems.inc({ code: problemCodeOf(problem), status: String(problem.status) });
     return replyWithProblem({ error, problem, request, reply, logger });
   };
   app.setErrorHandler(answer);

@@ -9,6 +9,7 @@ import {
 import type { CommonConfig } from './config.ts';
 import type { ReadinessCheck } from './readiness.ts';
 import type { ServiceContext } from './run-service.ts';
+import { measureStores } from './store-metrics.ts';
 import { waitForDependency } from './wait-for-dependency.ts';
 
 /** Where everything of a lake is kept. Disposing it closes both stores. */
@@ -54,6 +55,7 @@ export async function openLakeStores(
     name: 'object-store',
     ...context,
   });
+  measureStores(context.metrics, { db, objectStoreUrl: config.objectStoreUrl });
   const owned = stack.move();
   return {
     db,

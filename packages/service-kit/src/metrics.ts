@@ -34,11 +34,17 @@ export class Metrics {
     });
   }
 
-  /** `collect` is called at each scrape to read the present value. */
+  /**
+   * `collect` is called at each scrape to read the present value, undefined when there is none to tell now. `collectAll`
+   * sets all series of a gauge with labels; the scrape waits for it, so it must be bounded in time and never reject.
+   */
   gauge<Label extends string = never>(
-    options: MetricOptions<Label> & { readonly collect?: () => number },
+    options: MetricOptions<Label> & {
+      readonly collect?: () => number | undefined;
+      readonly collectAll?: (gauge: Gauge<Label>) => Promise<void>;
+    },
   ): Gauge<Label> {
-    const { collect } = options;
+    const { collect, collectAll } = options;
     return new Gauge({
       name: options.name,
       help: options.help,
@@ -48,7 +54,16 @@ export class Metrics {
         ? {}
         : {
             collect() {
-              this.set(collect());
+              const value = collect();
+              if (value === undefined) this.remove();
+              else this.set(value);
+            },
+          }),
+      ...(collectAll === undefined
+        ? {}
+        : {
+            async collect() {
+              await collectAll(this as Gauge<Label>);
             },
           }),
     });

@@ -24,10 +24,17 @@ export interface ProblemFacts {
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
 
+const TYPE_PREFIX = 'urn:tracelake:problem:';
+
+/** The code that a problem's type ends in. */
+export function problemCodeOf({ type }: Problem): string {
+  return type.slice(TYPE_PREFIX.length);
+}
+
 export function problem({ code, status, detail, title, facts = {} }: ProblemFacts): Problem {
   return {
     ...facts,
-    type: `urn:tracelake:problem:${code}`,
+    type: `${TYPE_PREFIX}${code}`,
     title: title ?? STATUS_CODES[status] ?? 'Error',
     status,
     detail,
