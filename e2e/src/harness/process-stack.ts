@@ -46,6 +46,8 @@ export interface ProcessStack extends AsyncDisposable {
 }
 
 export interface ServiceOptions {
+  /** Workspace whose code runs; this repository's when absent. */
+  readonly workspaceDir?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeArgs?: readonly string[];
 }
@@ -94,7 +96,8 @@ async function startServiceProcess(
   options: ServiceOptions,
 ): Promise<ServiceProcess> {
   const port = await freePort();
-  const main = join(import.meta.dirname, '../../../services', name, 'src/main.ts');
+  const workspaceDir = options.workspaceDir ?? join(import.meta.dirname, '../../..');
+  const main = join(workspaceDir, 'services', name, 'src/main.ts');
   const child = spawn(process.execPath, [...(options.nodeArgs ?? []), main], {
     env: { PATH: process.env.PATH, ...options.env, [PORT_VARIABLE[name]]: String(port) },
     stdio: ['ignore', 'pipe', 'pipe'],
