@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { CliError, exitStatus, InterruptedError, usageError } from './cli-error.ts';
 import { type Command, type CommandContext, parseArguments } from './command.ts';
+import { backfillCommand } from './commands/backfill.ts';
 import { benchCommand } from './commands/bench.ts';
 import { deadLettersCommand } from './commands/dead-letters.ts';
 import { doctorCommand } from './commands/doctor.ts';
@@ -25,6 +26,7 @@ const commands: readonly Command[] = [
   replayCommand,
   partitionsCommand,
   materializeCommand,
+  backfillCommand,
   migrateCommand,
   deadLettersCommand,
   doctorCommand,

@@ -1,0 +1,78 @@
+/**
+ * What operators run against a lake at work: the commands of `tracelake` on real services.
+ *
+ * Guarantees: a backfill leaves nothing for whoever asks next; figures are those of the rows that are there.
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { loadFixture } from '@tracelake/test-kit';
+import { replay } from './harness/client.ts';
+import {
+  type ProcessStack,
+  type ServiceProcess,
+  startProcessStack,
+} from './harness/process-stack.ts';
+
+const main = join(import.meta.dirname, '../../packages/cli/src/main.ts');
+
+describe('commands of operators', () => {
+  let stack: ProcessStack;
+  let query: ServiceProcess;
+
+  before(async () => {
+    stack = await startProcessStack();
+    query = await stack.startService('query');
+    for (const name of ['small', 'spans'] as const) {
+      await replay(stack.ingest.url, loadFixture(name).requests);
+    }
+  });
+
+  after(() => stack?.[Symbol.asyncDispose]());
+
+  function tracelake(...argv: string[]) {
+    return runTracelake(argv, {
+      TRACELAKE_URL: 'http://127.0.0.1',
+      TRACELAKE_INGEST_PORT: new URL(stack.ingest.url).port,
+      TRACELAKE_MATERIALIZER_PORT: new URL(stack.materializer.url).port,
+      TRACELAKE_TRACE_EXPORT_PORT: new URL(stack.traceExport.url).port,
+      TRACELAKE_QUERY_PORT: new URL(query.url).port,
+      TRACELAKE_NATS_URL: stack.nats.url,
+      TRACELAKE_DATABASE_URL: stack.databaseUrl,
+    });
+  }
+
+  test('backfill builds every instance of a view, and the next one finds all of it current', async () => {
+    const first = await tracelake('backfill', 'thread_spans', '--json');
+    assert.equal(first.status, 0, first.stderr);
+    const built = JSON.parse(first.stdout);
+    assert.ok(built.instances >= 3 && built.built > 0, first.stdout);
+    assert.equal(built.built + built.current, built.instances);
+    assert.deepEqual(built.failed, []);
+    const again = await tracelake('backfill', 'thread_spans');
+    assert.equal(again.status, 0, again.stderr);
+    assert.match(again.stdout, new RegExp(`; 0 built, ${built.instances} current, 0 failed`));
+  });
+
+  test('backfill of a range or of a process leaves the others alone', async () => {
+    const none = await tracelake('backfill', 'async_events', '--end', '2001-01-01T00:00:00Z');
+    assert.match(none.stdout, /0 of 0 instances/, none.stderr);
+    const { processId } = loadFixture('small');
+    const one = await tracelake('backfill', 'async_events', '--process', processId);
+    assert.match(one.stdout, /1 of 1 instances; 1 built/, one.stderr);
+    const all = await tracelake('backfill', 'async_events', '--begin', '2001-01-01T00:00:00Z');
+    assert.match(all.stdout, /2 of 2 instances; 1 built, 1 current/, all.stderr);
+  });
+});
+
+function runTracelake(argv: readonly string[], env: Readonly<Record<string, string>>) {
+  return new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve) => {
+    const child = execFile(
+      process.execPath,
+      [main, ...argv],
+      { env: { PATH: process.env.PATH, ...env } },
+      (_error, stdout, stderr) => resolve({ status: child.exitCode, stdout, stderr }),
+    );
+  });
+}
