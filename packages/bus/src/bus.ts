@@ -4,6 +4,7 @@ import { BusConnection } from './bus-connection.ts';
 import { RunningConsumer } from './bus-consumer.ts';
 import { BusError } from './bus-error.ts';
 import type { BusEventListener } from './bus-event.ts';
+import { type BusFigures, readBusFigures } from './bus-figures.ts';
 import type { BusConsumer, ConsumeOptions, StreamMessages } from './consume-options.ts';
 import { encodeMessage } from './message-codec.ts';
 import {
@@ -132,6 +133,13 @@ export class Bus implements AsyncDisposable {
     if (!this.#keeper.isSettled || this.#keeper.lastError !== undefined) {
       await this.#keeper.ensure();
     }
+  }
+
+  /**
+   * What the server holds now, for metrics. Throws `bus.unavailable`, `bus.closed`, and the signal's reason.
+   */
+  async readFigures(signal: AbortSignal): Promise<BusFigures> {
+    return readBusFigures(this.#connection.require(), signal);
   }
 
   /**

@@ -1,6 +1,7 @@
 export { Bus, type ConnectBusOptions, connectBus, type RecreatedListener } from './bus.ts';
 export { BusError, type BusErrorCode } from './bus-error.ts';
 export type { BusEvent, BusEventListener, ConsumerOutcome } from './bus-event.ts';
+export type { BusFigures, ConsumerFigures, StreamFigures } from './bus-figures.ts';
 export type {
   BusConsumer,
   ConsumeOptions,

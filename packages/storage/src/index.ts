@@ -12,6 +12,7 @@ export type { ClaimKey } from './claims.ts';
 export type { PartitionState } from './covered-partitions.ts';
 export type { InstanceRequest, InstanceSnapshot } from './instance-snapshot.ts';
 export type { BehindFilter, InstanceBehind } from './instances-behind.ts';
+export { type LakeFigures, readLakeFigures } from './lake-figures.ts';
 export { ensureLakeSettings, findLakeSettings, type LakeSettings } from './lake-settings.ts';
 export type {
   GlobalRequest,
@@ -32,6 +33,7 @@ export {
   type LaneRenewal,
 } from './lane-lease-repository.ts';
 export type { LookMoment } from './look-moment.ts';
+export { findNamed, listNamedObjects, type NamedObject } from './named-objects.ts';
 export { objectKeys, type PartitionKeyParts } from './object-keys.ts';
 export type {
   ByteRange,

@@ -104,6 +104,11 @@ export class TelemetryEvents {
       collect: () => gauges.budget.usedBytes,
     });
     metrics.gauge({
+      name: 'tracelake_ingest_in_flight_bytes_max',
+      help: 'Bytes that may be held; requests beyond them are refused',
+      collect: () => gauges.budget.capacityBytes,
+    });
+    metrics.gauge({
       name: 'tracelake_ingest_row_queue_depth',
       help: 'Block rows that wait to be looked up or inserted',
       collect: gauges.rowQueueDepth,

@@ -32,6 +32,8 @@ export interface MaterializerConfig extends CommonConfig {
   readonly laneLeaseMs: number;
   readonly claimMs: number;
   readonly sweepIntervalMs: number;
+  /** Between looks at what the lake and the bus hold, for metrics. */
+  readonly observeIntervalMs: number;
   /** Age from which an object that no partition names counts as left behind. */
   readonly orphanAgeMs: number;
   readonly rowGroupRows: number;
@@ -75,6 +77,7 @@ export function readConfig(env: EnvReader): MaterializerConfig {
     laneLeaseMs: seconds('MATERIALIZER_LANE_LEASE_S', 10, 0.5, 600),
     claimMs: seconds('MATERIALIZER_CLAIM_S', 10, 0.5, 600),
     sweepIntervalMs: seconds('MATERIALIZER_SWEEP_INTERVAL_S', 300, 0.1, 86_400),
+    observeIntervalMs: seconds('MATERIALIZER_OBSERVE_INTERVAL_S', 15, 0.1, 3600),
     orphanAgeMs: seconds('MATERIALIZER_ORPHAN_AGE_S', 3600, 1, 30 * 86_400),
     rowGroupRows: whole('MATERIALIZER_ROW_GROUP_ROWS', 32_768, 2048, 2 ** 20),
     tempDir: env.string('TRACELAKE_MATERIALIZER_TEMP_DIR', { default: tmpdir() }),

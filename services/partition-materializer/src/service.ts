@@ -42,9 +42,12 @@ import {
   type SharedParts,
 } from './lanes/materializer-lanes.ts';
 import { ObjectSweeper } from './object-sweeper.ts';
+import { LakeObserver } from './observe/lake-observer.ts';
+import { createObserverMetrics } from './observe/observer-metrics.ts';
 import {
   createMaterializerMetrics,
   type MaterializerMetrics,
+  measureEagerPending,
   measureTokens,
 } from './telemetry-metrics.ts';
 
@@ -65,6 +68,7 @@ export async function createMaterializerService(
   await using stack = new AsyncDisposableStack();
   const metrics = createMaterializerMetrics(context.metrics);
   const registry = overrides.registry ?? createViewRegistry();
+  showOutcomes(metrics, registry);
   const lake = stack.use(await openLakeStores(config, context, 'tracelake-partition-materializer'));
   const { db: database, objects } = lake;
   const ioTokens = new TokenPool(config.ioTokens);
@@ -83,7 +87,17 @@ export async function createMaterializerService(
   const onBuilt = (request: BuildRequest, report: BuildReport) =>
     lanes.find(laneOf(report.processId, config.lanes))?.noteBuilt(request, report);
   const parts = { config, context, bus, lanes, shared: { ...shared, onBuilt }, ...stores };
+  stack.use(
+    new LakeObserver({
+      ...{ database, bus, lanes: config.lanes, logger: context.logger },
+      metrics: createObserverMetrics(context.metrics),
+      intervalMs: config.observeIntervalMs,
+    }),
+  );
   const owner = startLanes(stack, parts);
+  measureEagerPending(context.metrics, () =>
+    owner.heldLanes.reduce((sum, lane) => sum + (lanes.find(lane)?.eagerPending ?? 0), 0),
+  );
   const server = stack.use(createServer(config, context, lake, bus));
   // What operators ask for is work of no lane: the claim on the instance keeps it apart from theirs.
   const own = {
@@ -107,6 +121,17 @@ export async function createMaterializerService(
       clearTimeout(timer);
     },
   };
+}
+
+/** From the start, so that the first failure of a view is an increase too. */
+function showOutcomes(
+  { builds, blocksRejected }: MaterializerMetrics,
+  registry: ViewRegistry,
+): void {
+  for (const { name: view } of registry.list()) {
+    blocksRejected.inc({ view }, 0);
+    for (const outcome of ['current', 'written', 'failed']) builds.inc({ view, outcome }, 0);
+  }
 }
 
 interface Stores {
@@ -180,6 +205,10 @@ function startLanes(stack: AsyncDisposableStack, parts: LaneParts): LaneOwner {
       intervalMs: config.catchUpIntervalMs,
       note: (item, processId) =>
         lanes.find(laneOf(processId as ProcessId, config.lanes))?.note(item) ?? false,
+      onLooked: (behindMs) => {
+        if (behindMs === undefined) metrics.eagerBehindSeconds.remove();
+        else metrics.eagerBehindSeconds.set(behindMs / 1000);
+      },
       logger,
     }),
   );

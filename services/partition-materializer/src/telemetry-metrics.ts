@@ -32,7 +32,7 @@ export interface MaterializerMetrics {
   readonly workersReplaced: Counter;
   /** Kind: `retired` or `orphan`. */
   readonly objectsSwept: Counter<'kind'>;
-  readonly eagerPending: Gauge;
+  readonly eagerBehindSeconds: Gauge;
 }
 
 const LAG_BUCKETS_MS = [
@@ -107,9 +107,9 @@ export function createMaterializerMetrics(metrics: Metrics): MaterializerMetrics
       help: 'Objects deleted: retired ones without a reader, orphans without a partition',
       labels: ['kind'],
     }),
-    eagerPending: metrics.gauge({
-      name: 'tracelake_materializer_eager_pending',
-      help: 'Instances of eager views that wait for their quiet time or for a build',
+    eagerBehindSeconds: metrics.gauge({
+      name: 'tracelake_materializer_eager_behind_seconds',
+      help: 'Age of the oldest block of the last 10 minutes (of all blocks once an hour) that no eager partition covers',
     }),
   };
 }
@@ -142,6 +142,15 @@ function createStageMetrics(
     if (stage !== 'reader') stageBusySeconds.inc({ stage }, 0);
   }
   return { stageBlockedSeconds, stageBusySeconds };
+}
+
+/** Shows how many instances are on the schedules of this replica's lanes, as it is at each scrape. */
+export function measureEagerPending(metrics: Metrics, count: () => number): void {
+  metrics.gauge({
+    name: 'tracelake_materializer_eager_pending',
+    help: 'Instances of eager views that wait for their quiet time or for a build',
+    collect: count,
+  });
 }
 
 /** Shows tokens in use beside how many there are, and how many wait for one, as they are at each scrape. */

@@ -56,6 +56,7 @@ export async function createQueryService(
   events.registerGauges(metrics, {
     running: () => queue.running,
     waiting: () => queue.waiting,
+    waitingMax: config.waitingMax,
     cache: () => cache.stats,
   });
   const server = stack.use(createServer({ config, context, lake, bus }));

@@ -22,6 +22,7 @@ export interface QueryFacts {
 export interface QueryGauges {
   readonly running: () => number;
   readonly waiting: () => number;
+  readonly waitingMax: number;
   readonly cache: () => ObjectCacheStats;
 }
 
@@ -74,11 +75,12 @@ export class TelemetryEvents {
     for (const outcome of OUTCOMES) this.#queries.inc({ outcome }, 0);
   }
 
-  registerGauges(metrics: Metrics, { running, waiting, cache }: QueryGauges): void {
+  registerGauges(metrics: Metrics, { running, waiting, waitingMax, cache }: QueryGauges): void {
     const gauge = (name: string, help: string, collect: () => number) =>
       metrics.gauge({ name: `tracelake_query_${name}`, help, collect });
     gauge('running', 'Queries under way', running);
     gauge('queue_depth', 'Queries that wait for their turn', waiting);
+    gauge('queue_max', 'Queries that may wait; those beyond are refused', () => waitingMax);
     gauge('cache_bytes', 'Bytes of remote objects held on this machine', () => cache().heldBytes);
     gauge('cache_fetches', 'Remote objects fetched since the start', () => cache().fetches);
     gauge('cache_hits', 'Remote objects found on this machine since the start', () => cache().hits);

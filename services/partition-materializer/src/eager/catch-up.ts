@@ -14,6 +14,11 @@ export interface CatchUpOptions {
   readonly intervalMs: number;
   /** Takes what was found; false when there is no room, and then it is found again later. */
   readonly note: (item: EagerItem, processId: string) => boolean;
+  /**
+   * Told after each look how long the longest-waiting block of an eager view waits, 0 without any; undefined when the
+   * look failed.
+   */
+  readonly onLooked?: (behindMs: number | undefined) => void;
   readonly logger: Logger;
 }
 
@@ -55,6 +60,7 @@ export class CatchUp implements AsyncDisposable {
       } catch (error) {
         if (signal.aborted) return;
         this.#options.logger.warn('catching up with eager views failed', { error });
+        this.#options.onLooked?.(undefined);
         hasMore = true;
       }
       if (isFull && !hasMore) this.#lastFullMs = performance.now();
@@ -65,12 +71,14 @@ export class CatchUp implements AsyncDisposable {
 
   /** Resolves with whether there is more than one look takes: it comes once these are built. */
   async #look(isFull: boolean, signal: AbortSignal): Promise<boolean> {
-    const { catalog, eagerViews, note, logger } = this.#options;
+    const { catalog, eagerViews, note, onLooked, logger } = this.#options;
     const viewSets = eagerViews.map((view) => ({ view, schemaHash: schemaHashOf(view) }));
     const behind = await catalog.listInstancesBehind(
       { viewSets, limit: LIMIT, ...(isFull ? {} : { withinMs: RECENT_MS }) },
       signal,
     );
+    const oldestMs = behind.map(({ oldestInsertUs }) => Number(oldestInsertUs) / 1000);
+    onLooked?.(behind.length === 0 ? 0 : Math.max(0, Date.now() - Math.min(...oldestMs)));
     const noted = behind.filter(({ viewSet, instance, processId }) =>
       note({ viewSet, instance }, processId),
     );
