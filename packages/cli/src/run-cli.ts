@@ -3,6 +3,7 @@ import { CliError, exitStatus, InterruptedError, usageError } from './cli-error.
 import { type Command, type CommandContext, parseArguments } from './command.ts';
 import { backfillCommand } from './commands/backfill.ts';
 import { benchCommand } from './commands/bench.ts';
+import { copyStoreCommand } from './commands/copy-store.ts';
 import { deadLettersCommand } from './commands/dead-letters.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { exportCommand } from './commands/export.ts';
@@ -28,6 +29,7 @@ const commands: readonly Command[] = [
   materializeCommand,
   backfillCommand,
   migrateCommand,
+  copyStoreCommand,
   deadLettersCommand,
   doctorCommand,
   benchCommand,
