@@ -126,6 +126,7 @@ const DEFINITIONS: readonly Definition[] = [
       self_ns BIGINT
     `),
     sources: ([instance = '']) => ({
+      spans: spans(instance),
       keyed_spans: derived('keyed_spans', instance),
     }),
   },

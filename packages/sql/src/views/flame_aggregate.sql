@@ -1,28 +1,28 @@
 -- Spans with the same names from the root down are one node. Nodes go by a hash of their path while
 -- spans are placed, and get the path itself once they are few. What each level of the tree reads again is
--- kept, and narrow: a stream and a name are their hashes there. The own time of a node is its time without
--- that of the nodes below it.
+-- kept, and narrow: a stream and a name are their hashes there, and only spans that lie one level below
+-- those placed last are looked up. The own time of a node is its time without that of the nodes below it.
 WITH RECURSIVE
 spans AS MATERIALIZED (
-  SELECT hash(stream_id) AS stream, hash(name, target) AS label, key, parent_key, duration
+  SELECT hash(stream_id) AS stream, hash(name, target) AS label, depth, key, parent_key, duration
   FROM {{keyed_spans}}
 ),
 labels AS (
   SELECT hash(name, target) AS label, name, target
-  FROM {{keyed_spans}}
+  FROM {{spans}}
   GROUP BY name, target
 ),
 placed AS (
-  SELECT roots.stream, roots.key, roots.label, roots.duration,
+  SELECT roots.stream, roots.key, roots.label, roots.depth, roots.duration,
     roots.label AS node, NULL::UBIGINT AS parent_node
   FROM spans AS roots
   ANTI JOIN spans AS parents
   ON parents.stream = roots.stream AND parents.key = roots.parent_key
   UNION ALL
-  SELECT spans.stream, spans.key, spans.label, spans.duration,
+  SELECT spans.stream, spans.key, spans.label, spans.depth, spans.duration,
     hash(placed.node, spans.label), placed.node
   FROM placed
-  JOIN spans
+  JOIN (SELECT * FROM spans WHERE depth IN (SELECT p.depth + 1 FROM placed AS p)) AS spans
   ON spans.stream = placed.stream AND spans.parent_key = placed.key
 ),
 nodes AS MATERIALIZED (
