@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { loadFixture } from '@tracelake/test-kit';
 import { replay } from './harness/client.ts';
 import {
@@ -64,7 +65,38 @@ describe('commands of operators', () => {
     const all = await tracelake('backfill', 'async_events', '--begin', '2001-01-01T00:00:00Z');
     assert.match(all.stdout, /2 of 2 instances; 1 built, 1 current/, all.stderr);
   });
+
+  test('the doctor knows the figures of a healthy lake, and finds the service that ended', async () => {
+    const deadline = Date.now() + 60_000;
+    let healthy = await tracelake('doctor', '--json');
+    // The materializer looks at the lake every 15 s.
+    while (unknownChecks(healthy.stdout).length > 0 && Date.now() < deadline) {
+      await delay(500);
+      healthy = await tracelake('doctor', '--json');
+    }
+    assert.equal(healthy.status, 0, healthy.stdout);
+    assert.deepEqual(unknownChecks(healthy.stdout), []);
+    const { findings } = JSON.parse(healthy.stdout) as { findings: { check: string }[] };
+    for (const check of ['versions', 'lanes', 'announcements', 'consumer-lag', 'dead-letters']) {
+      assert.ok(
+        findings.some((finding) => finding.check === check),
+        check,
+      );
+    }
+    await stack.traceExport.end('SIGTERM');
+    const sick = await tracelake('doctor');
+    assert.equal(sick.status, 1);
+    assert.match(
+      sick.stdout,
+      /wrong trace-export does not answer.*\n +see deploy\/runbooks\/service-down\.md/,
+    );
+  });
 });
+
+function unknownChecks(stdout: string): string[] {
+  const { findings } = JSON.parse(stdout) as { findings: { verdict: string; text: string }[] };
+  return findings.filter(({ verdict }) => verdict === 'unknown').map(({ text }) => text);
+}
 
 function runTracelake(argv: readonly string[], env: Readonly<Record<string, string>>) {
   return new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve) => {

@@ -33,7 +33,9 @@ export const connectionOptions = {
 
 export const connectionHelp = `  --url URL          where the services are (TRACELAKE_URL; default http://127.0.0.1).
                      With a port, every call goes there; without, each service is
-                     asked on its own port (4318, 4320, 4321, 4322 or TRACELAKE_<SERVICE>_PORT)
+                     asked on its own port (4318, 4320, 4321, 4322 or TRACELAKE_<SERVICE>_PORT).
+                     TRACELAKE_<SERVICE>_URL names one service alone; <SERVICE> is INGEST,
+                     TRACE_EXPORT, QUERY or MATERIALIZER
   --api-key KEY      sent as "Authorization: Bearer KEY" (TRACELAKE_API_KEY)`;
 
 type ArgumentValue = string | boolean | readonly (string | boolean)[] | undefined;

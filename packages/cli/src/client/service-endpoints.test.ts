@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CliError } from '../cli-error.ts';
-import { readServicePort, resolveServiceUrls } from './service-endpoints.ts';
+import { parseArguments } from '../command.ts';
+import { doctorCommand } from '../commands/doctor.ts';
+import { readConnection, readServicePort, resolveServiceUrls } from './service-endpoints.ts';
 
 test('without a port each service is asked on its own', () => {
   assert.deepEqual(resolveServiceUrls('http://lake.example/', {}), {
@@ -44,4 +46,17 @@ test('what is no URL or no port is a usage error', () => {
 test('a port that Kubernetes injects for a Service of the same name is ignored', () => {
   const env = { TRACELAKE_INGEST_PORT: 'tcp://10.0.0.7:4318' };
   assert.equal(readServicePort('ingest', env), 4318);
+});
+
+test('a service may have a URL of its own, which --url overrules', () => {
+  const env = { TRACELAKE_URL: 'http://lake', TRACELAKE_QUERY_URL: 'http://query:80/' };
+  const read = (...argv: string[]) => readConnection(parseArguments(doctorCommand, argv), env).urls;
+  assert.equal(read().query, 'http://query:80');
+  assert.equal(read().ingest, 'http://lake:4318');
+  assert.equal(read('--url', 'http://other').query, 'http://other:4321');
+  const bad = { TRACELAKE_QUERY_URL: 'query:80' };
+  assert.throws(
+    () => readConnection(parseArguments(doctorCommand, []), bad),
+    /TRACELAKE_QUERY_URL/,
+  );
 });

@@ -8,12 +8,7 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorMessage } from '@tracelake/domain';
-import {
-  type NamedObject,
-  type ObjectBody,
-  type ObjectStore,
-  StorageError,
-} from '@tracelake/storage';
+import { type NamedObject, type ObjectStore, StorageError } from '@tracelake/storage';
 import { workBounded } from '../client/bounded-work.ts';
 import type { CopyTally } from './copy-tally.ts';
 import { hashObject, inMemoryBytesMax } from './object-hash.ts';
@@ -118,8 +113,7 @@ async function copyOne(task: CopyTask, request: CopyRequest) {
   const localPath = from.localPath(task.key);
   if (localPath !== undefined) return await to.putIfAbsent(task.key, { path: localPath }, signal);
   if (task.sizeBytes <= inMemoryBytesMax) {
-    const given = await from.get(task.key, signal);
-    return await putWhole(task, { given }, given.byteLength, request);
+    return await putWhole(task, await from.get(task.key, signal), request);
   }
   const temporary = path.join(request.tempDir, `tracelake-copy-${randomUUID()}`);
   try {
@@ -131,16 +125,11 @@ async function copyOne(task: CopyTask, request: CopyRequest) {
 }
 
 /** An object is created once, so one that came short must not be. */
-async function putWhole(
-  task: CopyTask,
-  body: ObjectBody,
-  bytes: number,
-  { to, signal }: CopyRequest,
-) {
-  if (bytes === task.sizeBytes) return await to.putIfAbsent(task.key, body, signal);
+async function putWhole(task: CopyTask, bytes: Uint8Array, { to, signal }: CopyRequest) {
+  if (bytes.byteLength === task.sizeBytes) return await to.putIfAbsent(task.key, bytes, signal);
   throw new StorageError(
     'storage.object-store-refused',
-    `it has ${bytes} bytes instead of ${task.sizeBytes}`,
+    `it has ${bytes.byteLength} bytes instead of ${task.sizeBytes}`,
     { details: { key: task.key } },
   );
 }
