@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { ColumnDefinition, RowColumns } from '@tracelake/lakehouse';
 import { seededRandom } from '@tracelake/test-kit';
-import { pairAsyncSpans } from './async-span-pairing.ts';
+import { PairedAsyncSpans } from './async-span-pairing.ts';
+import type { EventFile } from './pairing/event-merge.ts';
 import { ParquetReader } from './parquet-reading.ts';
 import { writeParquet } from './parquet-writing.ts';
 
@@ -81,30 +82,38 @@ function columnsOf(events: readonly Event[]): RowColumns {
 
 let fileCount = 0;
 
-async function writeEvents(parts: readonly (readonly Event[])[]): Promise<string[]> {
-  const paths: string[] = [];
+/** A file of each part, in order of time as the materializer writes them, unless said otherwise. */
+async function writeEvents(
+  parts: readonly (readonly Event[])[],
+  inOrder = true,
+): Promise<EventFile[]> {
+  const files: EventFile[] = [];
   for (const part of parts) {
     if (part.length === 0) continue;
     const path = join(dir, `events-${fileCount++}.parquet`);
-    await writeParquet({ path, columns: COLUMNS, rows: columnsOf(part), metadata: {} });
-    paths.push(path);
+    const byTime = part.toSorted((a, b) => a.time - b.time);
+    const rows = columnsOf(inOrder ? byTime : part);
+    await writeParquet({ path, columns: COLUMNS, rows, metadata: {} });
+    files.push({ path, minTimeNs: BASE_NS + BigInt(byTime[0]?.time ?? 0) });
   }
-  return paths;
+  return files;
 }
 
 async function readSpans(
   reader: ParquetReader,
-  paths: readonly string[],
+  files: readonly EventFile[],
   range = { begin: -1e9, end: 1e12 },
+  heldSpansMax = 1_000_000,
 ): Promise<{ spans: Span[]; endsWithoutBegin: number }> {
-  const paired = await pairAsyncSpans({
+  const paired = new PairedAsyncSpans({
     reader,
-    paths,
+    files,
     range: { beginNs: BASE_NS + BigInt(range.begin), endNs: BASE_NS + BigInt(range.end) },
     openEndNs: BASE_NS + BigInt(OPEN_END),
+    heldSpansMax,
   });
   const spans: Span[] = [];
-  for await (const batch of paired.batches) {
+  for await (const batch of paired.batches()) {
     for (let i = 0; i < batch.rowCount; i += 1) {
       spans.push({
         begin: Number((batch.begin[i] ?? 0n) - BASE_NS),
@@ -122,7 +131,9 @@ async function readSpans(
 
 function pairPlainly(events: readonly Event[]): { spans: Span[]; endsWithoutBegin: number } {
   const queues = new Map<number, { begins: Event[]; ends: Event[] }>();
-  for (const event of events.toSorted((a, b) => a.time - b.time || a.depth - b.depth)) {
+  for (const event of events.toSorted(
+    (a, b) => a.time - b.time || a.depth - b.depth || a.parent - b.parent,
+  )) {
     const queue = queues.get(event.id) ?? { begins: [], ends: [] };
     queues.set(event.id, queue);
     (event.kind === 'begin' ? queue.begins : queue.ends).push(event);
@@ -136,21 +147,27 @@ function pairPlainly(events: readonly Event[]): { spans: Span[]; endsWithoutBegi
       spans.push({ begin: time, end, id, parent, depth, open: i >= ends.length, name: nameOf(id) });
     });
   }
-  spans.sort((a, b) => a.begin - b.begin || a.depth - b.depth || a.id - b.id || a.end - b.end);
+  spans.sort(
+    (a, b) =>
+      a.begin - b.begin || a.depth - b.depth || a.id - b.id || a.end - b.end || a.parent - b.parent,
+  );
   return { spans, endsWithoutBegin };
 }
 
+/** Every fourth seed has a clock so coarse that many events share a moment, and few ids. */
 function randomEvents(seed: number): Event[] {
   const random = seededRandom(seed);
+  const isCoarse = seed % 4 === 0;
   const events: Event[] = [];
-  const idCount = 1 + random.int(80);
+  const idCount = 1 + random.int(isCoarse ? 12 : 80);
   for (let id = 1; id <= idCount; id += 1) {
-    const uses = seed % 2 === 0 && random.int(6) === 0 ? 2 : 1;
+    const uses = seed % 2 === 0 && random.int(isCoarse ? 2 : 6) === 0 ? 2 + random.int(3) : 1;
     for (let use = 0; use < uses; use += 1) {
-      const time = random.int(300);
+      const time = random.int(isCoarse ? 12 : 300);
       const common = { id, parent: random.int(id), depth: random.int(4) };
       if (random.int(12) !== 0) events.push({ ...common, time, kind: 'begin' });
-      if (random.int(8) !== 0) events.push({ ...common, time: time + random.int(90), kind: 'end' });
+      if (random.int(8) !== 0)
+        events.push({ ...common, time: time + random.int(isCoarse ? 8 : 90), kind: 'end' });
     }
   }
   return random.shuffle(events);
@@ -158,13 +175,46 @@ function randomEvents(seed: number): Event[] {
 
 test('events scattered over files pair as a plain pairing does', async () => {
   await using reader = await ParquetReader.open();
-  for (let seed = 1; seed <= 40; seed += 1) {
+  for (let seed = 1; seed <= 60; seed += 1) {
     const random = seededRandom(seed + 500);
     const events = randomEvents(seed);
     const parts: Event[][] = Array.from({ length: 1 + random.int(4) }, () => []);
     for (const event of events) parts[random.int(parts.length)]?.push(event);
-    const paths = await writeEvents(parts);
-    assert.deepEqual(await readSpans(reader, paths), pairPlainly(events), `seed ${seed}`);
+    const files = await writeEvents(parts);
+    const expected = pairPlainly(events);
+    // Room for all of them, for the spans of a moment, for none: what one way does not do, the other does.
+    for (const heldSpansMax of [1_000_000, 3 + random.int(30), 0]) {
+      const found = await readSpans(reader, files, undefined, heldSpansMax);
+      assert.deepEqual(found, expected, `seed ${seed}, ${heldSpansMax} held`);
+    }
+    const range = { begin: random.int(200), end: 100 + random.int(200) };
+    const { spans } = await readSpans(reader, files, range);
+    const overlapping = expected.spans.filter(
+      ({ begin, end }) => begin <= range.end && end >= range.begin,
+    );
+    assert.deepEqual(spans, overlapping, `seed ${seed}, range`);
+  }
+});
+
+test('files that are not in order of time pair all the same while no span has been handed on', async () => {
+  await using reader = await ParquetReader.open();
+  const events = randomEvents(7);
+  const files = await writeEvents([events], false);
+  assert.deepEqual(await readSpans(reader, files), pairPlainly(events));
+});
+
+test('spans behind one that never ends come as they would with room for all', async () => {
+  await using reader = await ParquetReader.open();
+  const events: Event[] = [];
+  for (let id = 1; id <= 10_000; id += 1) {
+    const common = { id, parent: 5000, depth: 0 };
+    events.push({ ...common, time: id * 10, kind: 'begin' });
+    if (id !== 5000) events.push({ ...common, time: id * 10 + 35, kind: 'end' });
+  }
+  const files = await writeEvents([events]);
+  const expected = pairPlainly(events);
+  for (const heldSpansMax of [1_000_000, 1000]) {
+    assert.deepEqual(await readSpans(reader, files, undefined, heldSpansMax), expected);
   }
 });
 
@@ -177,11 +227,11 @@ test('spans that overlap the range come whole, with ends that lie outside it', a
     parent: 0,
     depth: 0,
   });
-  const paths = await writeEvents([
+  const files = await writeEvents([
     [event('begin', 1, 0), event('begin', 2, 50), event('begin', 3, 90), event('begin', 4, 101)],
     [event('end', 1, 100), event('end', 2, 60), event('end', 4, 102), event('end', 9, 70)],
   ]);
-  const { spans, endsWithoutBegin } = await readSpans(reader, paths, { begin: 100, end: 100 });
+  const { spans, endsWithoutBegin } = await readSpans(reader, files, { begin: 100, end: 100 });
   assert.deepEqual(
     spans.map(({ id, begin, end, open }) => ({ id, begin, end, open })),
     [
@@ -195,13 +245,13 @@ test('spans that overlap the range come whole, with ends that lie outside it', a
 test('an end that two clocks put before its begin closes the span at its begin', async () => {
   await using reader = await ParquetReader.open();
   const common = { id: 1, parent: 0, depth: 0 };
-  const paths = await writeEvents([
+  const files = await writeEvents([
     [
       { ...common, kind: 'end', time: 10 },
       { ...common, kind: 'begin', time: 12 },
     ],
   ]);
-  const { spans } = await readSpans(reader, paths);
+  const { spans } = await readSpans(reader, files);
   assert.deepEqual(
     spans.map(({ begin, end, open }) => ({ begin, end, open })),
     [{ begin: 12, end: 12, open: false }],
@@ -222,12 +272,14 @@ test('more events than fit the memory limit are paired through the spill directo
     events.push({ id, time, kind: 'begin', parent: 0, depth: 0 });
     events.push({ id, time: time + count, kind: 'end', parent: 0, depth: 0 });
   }
-  const paths = await writeEvents([events.slice(0, count), events.slice(count)]);
+  const files = await writeEvents([events.slice(0, count), events.slice(count)]);
   const memoryLimitBytes = 32 * 2 ** 20;
   await using confined = await ParquetReader.open({ memoryLimitBytes });
-  await assert.rejects(readSpans(confined, paths), { code: 'parquet.read-failed' });
+  await assert.rejects(readSpans(confined, files, undefined, 1000), {
+    code: 'parquet.read-failed',
+  });
   await using reader = await ParquetReader.open({ memoryLimitBytes, tempDir: spill });
-  const { spans } = await readSpans(reader, paths);
+  const { spans } = await readSpans(reader, files, undefined, 1000);
   assert.equal(spans.length, count);
   spans.forEach((span, i) => {
     if (i > 0) assert.ok(span.begin >= (spans[i - 1]?.begin ?? 0));
@@ -235,25 +287,31 @@ test('more events than fit the memory limit are paired through the spill directo
   });
 });
 
-test('an abort ends a join in progress within a second', async () => {
+test('an abort ends pairing in memory and a join in progress within a second', async () => {
   const events: Event[] = [];
   for (let id = 1; id <= 600_000; id += 1) {
     events.push({ id, time: id, kind: 'begin', parent: 0, depth: 0 });
     events.push({ id, time: id + 5, kind: 'end', parent: 0, depth: 0 });
   }
-  const paths = await writeEvents([events]);
-  for (const delayMs of [0, 20, 100]) {
+  const files = await writeEvents([events]);
+  for (const [delayMs, heldSpansMax] of [
+    [0, 1000],
+    [20, 1],
+    [100, 1],
+    [20, 1000],
+  ] as const) {
     await using reader = await ParquetReader.open();
     const controller = new AbortController();
     const work = (async () => {
-      const paired = await pairAsyncSpans({
+      const paired = new PairedAsyncSpans({
         reader,
-        paths,
+        files,
         range: { beginNs: 0n, endNs: BASE_NS * 2n },
         openEndNs: BASE_NS,
+        heldSpansMax,
         signal: controller.signal,
       });
-      for await (const _ of paired.batches);
+      for await (const _ of paired.batches());
     })();
     const failed = assert.rejects(work, { code: 'parquet.aborted' });
     await new Promise((resolve) => setTimeout(resolve, delayMs));

@@ -1,6 +1,10 @@
 /**
- * Pairs the begin and end events of a process's async spans, out of core: DuckDB joins the files with
- * themselves on the span's id, sorts the spans by begin and spills what exceeds its memory limit.
+ * Pairs the begin and end events of a process's async spans, in memory that does not grow with their number.
+ *
+ * Files are in order of time, so their events are merged and paired as they come, with the spans from the first
+ * open one on in memory. Where those are more than may be held (a span open for long, with very many inside),
+ * DuckDB does the rest out of core: it joins the files with themselves on the span's id, sorts the spans and
+ * spills what exceeds its memory limit, at about twice the cost.
  *
  * Order: begin, then depth, span id and the rest of the row, all of it content and nothing of where files
  * are cut; among spans that begin together a parent comes before its child, and ids count up as spans are
@@ -8,6 +12,8 @@
  * begin (two cores' clocks) closes the span at its begin.
  */
 
+import { type EventFile, EventMerge } from './pairing/event-merge.ts';
+import { StreamedPairing } from './pairing/streamed-pairing.ts';
 import {
   type ParquetReader,
   type QueryOptions,
@@ -18,70 +24,120 @@ import { ScopeDictionary } from './scope-dictionary.ts';
 import { type SpanBatch, spanBatchOf } from './span-batch.ts';
 import type { NsRange } from './thread-span-reading.ts';
 
+/** Files read at once; where more overlap in time, DuckDB reads one after the other. */
+const OPEN_FILES_MAX = 64;
+
+const EARLIEST_NS = -(2n ** 63n);
+
 export interface PairingRequest extends QueryOptions {
   readonly reader: ParquetReader;
   /** All files of the process's `async_events`; without them all, spans lose their ends. */
-  readonly paths: readonly string[];
+  readonly files: readonly EventFile[];
   readonly range: NsRange;
   /** The end given to spans that have none. */
   readonly openEndNs: bigint;
+  /** Spans held in memory (some 45 bytes each) while one that began before them has not ended. */
+  readonly heldSpansMax: number;
 }
 
-export interface PairedAsyncSpans {
-  /** End events whose begin is in none of the files. */
-  readonly endsWithoutBegin: number;
-  readonly batches: AsyncGenerator<SpanBatch, void, void>;
-}
+/** The spans that overlap the range. */
+export class PairedAsyncSpans {
+  readonly #request: PairingRequest;
+  #endsWithoutBegin = 0;
 
-/** Pairs and yields the spans that overlap the range. Errors: those of `ParquetReader.chunks`. */
-export async function pairAsyncSpans(request: PairingRequest): Promise<PairedAsyncSpans> {
-  if (request.paths.length === 0) return { endsWithoutBegin: 0, batches: noBatches() };
-  const files = `read_parquet([${request.paths.map(sqlString).join(', ')}])`;
-  const [counts] = await request.reader.rows(countingSql(files), request);
-  const idsAreUnique = Number(counts?.[0] ?? 0) === 0;
-  return {
-    endsWithoutBegin: Number(counts?.[1] ?? 0),
-    batches: pairedBatches(request, files, idsAreUnique),
-  };
-}
+  constructor(request: PairingRequest) {
+    this.#request = request;
+  }
 
-async function* noBatches(): AsyncGenerator<SpanBatch, void, void> {}
+  /** End events whose begin is in none of the files; known when the batches have been read to their end. */
+  get endsWithoutBegin(): number {
+    return this.#endsWithoutBegin;
+  }
 
-async function* pairedBatches(
-  request: PairingRequest,
-  files: string,
-  idsAreUnique: boolean,
-): AsyncGenerator<SpanBatch, void, void> {
-  const { reader } = request;
-  const begins = `${files} WHERE event_type = 'begin' AND time <= ${sqlTimestamp(request.range.endNs)}`;
-  const dictionary = await ScopeDictionary.collect(reader, begins, request);
-  if (dictionary.scopes.length === 0) return;
-  const sql = pairingSql(request, files, dictionary.keyColumn, idsAreUnique);
-  for await (const chunk of reader.chunks(sql, request)) yield spanBatchOf(chunk, dictionary);
+  /**
+   * The spans, to be read once; a batch is valid until the next is asked for. Errors: those of
+   * `ParquetReader.chunks`.
+   */
+  async *batches(): AsyncGenerator<SpanBatch, void, void> {
+    const { reader, files, range } = this.#request;
+    if (files.length === 0) return;
+    const events = `read_parquet([${files.map(({ path }) => sqlString(path)).join(', ')}])`;
+    const begins = `${events} WHERE event_type = 'begin' AND time <= ${sqlTimestamp(range.endNs)}`;
+    const dictionary = await ScopeDictionary.collect(reader, begins, this.#request);
+    const restFromNs = dictionary.isByHash ? yield* this.#streamed(dictionary) : EARLIEST_NS;
+    if (restFromNs !== undefined) yield* this.#joined(events, dictionary, restFromNs);
+  }
+
+  /** Returns the begin from which on spans are missing, undefined when none are. */
+  async *#streamed(
+    dictionary: ScopeDictionary,
+  ): AsyncGenerator<SpanBatch, bigint | undefined, void> {
+    const { reader, files, range, openEndNs, heldSpansMax } = this.#request;
+    const heldMax = heldSpansMax;
+    const pairing = new StreamedPairing({ dictionary, range, openEndNs, heldMax });
+    await using merge = new EventMerge(reader, files, this.#request);
+    while (await merge.refill()) {
+      if (merge.openFileCount > OPEN_FILES_MAX) return pairing.restFromNs;
+      while (merge.isReady) if (!pairing.consume(merge.take())) return pairing.restFromNs;
+      yield* pairing.settled();
+    }
+    if (!pairing.finish()) return pairing.restFromNs;
+    yield* pairing.settled();
+    this.#endsWithoutBegin = pairing.endsWithoutBegin;
+    return undefined;
+  }
+
+  async *#joined(
+    events: string,
+    dictionary: ScopeDictionary,
+    fromNs: bigint,
+  ): AsyncGenerator<SpanBatch, void, void> {
+    const request = this.#request;
+    const [counts] = await request.reader.rows(countingSql(events), request);
+    this.#endsWithoutBegin = Number(counts?.[1] ?? 0);
+    if (dictionary.scopes.length === 0) return;
+    const idsAreUnique = Number(counts?.[0] ?? 0) === 0;
+    const sql = pairingSql({
+      request,
+      events,
+      fromNs,
+      keyColumn: dictionary.keyColumn,
+      idsAreUnique,
+    });
+    for await (const chunk of request.reader.chunks(sql, request)) {
+      yield spanBatchOf(chunk, dictionary);
+    }
+  }
 }
 
 /** How many ids have more than one begin or end, and how many ends have no begin. */
-function countingSql(files: string): string {
+function countingSql(events: string): string {
   return `SELECT count_if(begins > 1 OR ends > 1), coalesce(sum(greatest(ends - begins, 0)), 0)
     FROM (SELECT count_if(event_type = 'begin') AS begins, count_if(event_type = 'end') AS ends
-      FROM ${files} GROUP BY span_id)`;
+      FROM ${events} GROUP BY span_id)`;
 }
 
-function pairingSql(
-  request: PairingRequest,
-  files: string,
-  keyColumn: string,
-  idsAreUnique: boolean,
-): string {
+interface JoinedPairing {
+  readonly request: PairingRequest;
+  /** An SQL relation. */
+  readonly events: string;
+  /** The least begin. */
+  readonly fromNs: bigint;
+  readonly keyColumn: string;
+  readonly idsAreUnique: boolean;
+}
+
+function pairingSql({ request, events, fromNs, keyColumn, idsAreUnique }: JoinedPairing): string {
   const occurrence = idsAreUnique
     ? '0'
     : `row_number() OVER (PARTITION BY span_id, event_type ORDER BY time, depth, parent_span_id, hash, ${keyColumn})`;
   const openEnd = sqlTimestamp(request.openEndNs);
   return `WITH events AS NOT MATERIALIZED (
       SELECT event_type, span_id, parent_span_id, depth, time, ${keyColumn} AS scope_key,
-        ${occurrence} AS occurrence FROM ${files}),
+        ${occurrence} AS occurrence FROM ${events}),
     begins AS (SELECT * FROM events
-      WHERE event_type = 'begin' AND time <= ${sqlTimestamp(request.range.endNs)}),
+      WHERE event_type = 'begin' AND time <= ${sqlTimestamp(request.range.endNs)}
+        AND time >= ${sqlTimestamp(fromNs)}),
     ends AS (SELECT span_id, occurrence, time FROM events WHERE event_type = 'end'),
     spans AS (
       SELECT begins.span_id, parent_span_id, depth, begins.time AS begin_time,

@@ -1,8 +1,5 @@
-export {
-  type PairedAsyncSpans,
-  type PairingRequest,
-  pairAsyncSpans,
-} from './async-span-pairing.ts';
+export { PairedAsyncSpans, type PairingRequest } from './async-span-pairing.ts';
+export type { EventFile } from './pairing/event-merge.ts';
 export { ParquetError, type ParquetErrorCode } from './parquet-error.ts';
 export {
   ColumnChunk,

@@ -4,11 +4,15 @@
  * scopes of these rows share one; then it is a wider hash that DuckDB computes from the texts.
  */
 
+import { randomInt } from 'node:crypto';
 import { DuckDBBlobValue, type DuckDBValue } from '@duckdb/node-api';
 import { ParquetError } from './parquet-error.ts';
 import type { ColumnChunk, ParquetReader, QueryOptions } from './parquet-reading.ts';
 
 const WIDE_HASH_ATTEMPTS = 4;
+
+/** Clients choose the hashes, so where they stand is different in each process; it decides no result. */
+const SEED = randomInt(2 ** 32 - 1) | 0;
 
 /** Where spans are written down in the program. */
 export interface ScopeText {
@@ -23,14 +27,15 @@ export class ScopeDictionary {
   readonly scopes: readonly ScopeText[];
   /** The SQL expression for the number that a row's scope is known by. */
   readonly keyColumn: string;
-  readonly #isHash: boolean;
-  readonly #codes: ReadonlyMap<number, number>;
+  /** True where that is the `hash` column. */
+  readonly isByHash: boolean;
+  readonly #codes: CodeTable;
 
-  private constructor(rows: readonly ScopeRow[], keyColumn: string, isHash: boolean) {
+  private constructor(rows: readonly ScopeRow[], keyColumn: string, isByHash: boolean) {
     this.scopes = rows.map((row) => row.scope);
     this.keyColumn = keyColumn;
-    this.#isHash = isHash;
-    this.#codes = new Map(rows.map((row, code) => [row.key, code]));
+    this.isByHash = isByHash;
+    this.#codes = new CodeTable(rows.map((row) => row.key));
   }
 
   /** Collects the scopes of the rows of `source`, an SQL relation with an optional WHERE. */
@@ -52,21 +57,63 @@ export class ScopeDictionary {
     });
   }
 
+  /** The scope code of a row by its `hash`, where `isByHash`. */
+  codeOfHash(hash: number): number {
+    return this.#codes.of(hash);
+  }
+
   /** The scope code of each row, from the column that holds `keyColumn`. */
   codesOf(chunk: ColumnChunk, column: number): Uint32Array {
-    const keys = this.#isHash ? chunk.uint32(column) : chunk.float64(column);
+    const keys = this.isByHash ? chunk.uint32(column) : chunk.float64(column);
     const codes = new Uint32Array(chunk.rowCount);
     let lastKey = Number.NaN;
     let lastCode = 0;
     for (let row = 0; row < codes.length; row += 1) {
       const key = keys[row] ?? 0;
       if (key !== lastKey) {
-        lastCode = this.#codes.get(key) ?? unknownScope(key);
+        lastCode = this.#codes.of(key);
         lastKey = key;
       }
       codes[row] = lastCode;
     }
     return codes;
+  }
+}
+
+/** Codes by key: a table of open addressing, at most half full. */
+class CodeTable {
+  readonly #keys: Float64Array;
+  /** Code plus one; 0 is free. */
+  readonly #codes: Uint32Array;
+  readonly #mask: number;
+
+  constructor(keys: readonly number[]) {
+    let size = 16;
+    while (size < keys.length * 2) size *= 2;
+    this.#mask = size - 1;
+    this.#keys = new Float64Array(size);
+    this.#codes = new Uint32Array(size);
+    for (const [code, key] of keys.entries()) {
+      let slot = this.#homeOf(key);
+      while (this.#codes[slot] !== 0) slot = (slot + 1) & this.#mask;
+      this.#keys[slot] = key;
+      this.#codes[slot] = code + 1;
+    }
+  }
+
+  of(key: number): number {
+    let slot = this.#homeOf(key);
+    for (;;) {
+      const code = this.#codes[slot] ?? 0;
+      if (code === 0) return unknownScope(key);
+      if (this.#keys[slot] === key) return code - 1;
+      slot = (slot + 1) & this.#mask;
+    }
+  }
+
+  #homeOf(key: number): number {
+    const mixed = Math.imul((key | 0) ^ SEED, 0x9e37_79b1);
+    return (mixed ^ (mixed >>> 15)) & this.#mask;
   }
 }
 

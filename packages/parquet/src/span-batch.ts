@@ -4,7 +4,7 @@ import { compareSpanScopes } from '@tracelake/lakehouse';
 import type { ColumnChunk } from './parquet-reading.ts';
 import type { ScopeDictionary, ScopeText } from './scope-dictionary.ts';
 
-/** Up to 2,048 spans in columns. */
+/** Spans in columns: up to 2,048 of one chunk, any number where they were paired in memory. */
 export interface SpanBatch {
   readonly rowCount: number;
   readonly id: BigInt64Array;

@@ -4,8 +4,8 @@ export {
   type InternLimits,
   type SliceScope,
 } from './interning.ts';
-export { ConcurrentLanes, type LaneEnd, type LaneSpan } from './lanes/concurrent-lanes.ts';
-export type { SpanKey } from './lanes/open-span-heap.ts';
+export { ConcurrentLanes, type LaneEnd } from './lanes/concurrent-lanes.ts';
+export type { LaneSpan } from './lanes/open-span-heap.ts';
 export { type ThreadLaneSpan, ThreadLanes } from './lanes/thread-lanes.ts';
 export { PacketCompressor, type PacketSink } from './packet-compressor.ts';
 export {

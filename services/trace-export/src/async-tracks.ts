@@ -34,8 +34,10 @@ export class AsyncTracks {
     beginLow: 0,
     endHigh: 0,
     endLow: 0,
-    id: 0,
-    parentId: 0,
+    idHigh: 0,
+    idLow: 0,
+    parentHigh: 0,
+    parentLow: 0,
   };
   #words: SpanWords | undefined;
   #spanCount = 0;

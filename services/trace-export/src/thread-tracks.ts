@@ -45,8 +45,10 @@ export class ThreadTracks {
     beginLow: 0,
     endHigh: 0,
     endLow: 0,
-    id: 0,
-    parentId: 0,
+    idHigh: 0,
+    idLow: 0,
+    parentHigh: 0,
+    parentLow: 0,
     depth: 0,
   };
   #words: SpanWords | undefined;

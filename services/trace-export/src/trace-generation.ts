@@ -7,7 +7,12 @@
 import { BoundedChannel, type ChannelStats } from '@tracelake/channels';
 import { ObjectFiles, type ReadableObjects } from '@tracelake/lake-reading';
 import { type Chunk, ChunkSender } from '@tracelake/lakehouse';
-import { mergeSpanFiles, ParquetReader, pairAsyncSpans } from '@tracelake/parquet';
+import {
+  type EventFile,
+  mergeSpanFiles,
+  PairedAsyncSpans,
+  ParquetReader,
+} from '@tracelake/parquet';
 import { PacketCompressor, type TextHash } from '@tracelake/perfetto';
 import type { TraceCompression } from './export-request.ts';
 import { TraceAssembly, type TraceSummary } from './trace-assembly.ts';
@@ -114,7 +119,8 @@ async function generate(
     const request = { reader, files: spanFiles, range: plan.range, signal };
     await assembly.writeThread(thread, mergeSpanFiles(request));
   }
-  const endsWithoutBegin = await writeAsyncSpans({ plan, files, reader, assembly, signal });
+  const work = { plan, files, reader, assembly, heldSpansMax: openSpansMax, signal };
+  const endsWithoutBegin = await writeAsyncSpans(work);
   await assembly.finish();
   return { ...assembly.summary, endsWithoutBegin };
 }
@@ -124,19 +130,21 @@ interface AsyncSpanWork {
   readonly files: ObjectFiles;
   readonly reader: ParquetReader;
   readonly assembly: TraceAssembly;
+  readonly heldSpansMax: number;
   readonly signal: AbortSignal;
 }
 
 async function writeAsyncSpans(work: AsyncSpanWork): Promise<number> {
-  const { plan, files, reader, assembly, signal } = work;
+  const { plan, files, reader, assembly, heldSpansMax, signal } = work;
   await using held = new AsyncDisposableStack();
-  const paths: string[] = [];
-  for (const { objectKey } of plan.asyncFiles) {
-    const file = held.use(await files.open(objectKey));
-    paths.push(file.path);
+  const eventFiles: EventFile[] = [];
+  for (const { objectKey, minBeginNs } of plan.asyncFiles) {
+    const { path } = held.use(await files.open(objectKey));
+    eventFiles.push({ path, minTimeNs: minBeginNs });
   }
   const { range, openEndNs } = plan;
-  const paired = await pairAsyncSpans({ reader, paths, range, openEndNs, signal });
-  await assembly.writeAsyncSpans(paired.batches);
+  const request = { reader, files: eventFiles, range, openEndNs, heldSpansMax, signal };
+  const paired = new PairedAsyncSpans(request);
+  await assembly.writeAsyncSpans(paired.batches());
   return paired.endsWithoutBegin;
 }

@@ -95,8 +95,9 @@ export class SpanFiles {
     ]);
   }
 
-  /** Rows in any order. */
-  async writeAsync(rows: readonly AsyncRow[]): Promise<PartitionFile> {
+  /** Rows in any order; the file has them in order of time. */
+  async writeAsync(events: readonly AsyncRow[]): Promise<PartitionFile> {
+    const rows = events.toSorted((a, b) => a.time - b.time);
     const at = (offset: number) => START_NS + BigInt(offset);
     return await this.#write(ASYNC_COLUMNS, rows.length, rows[0]?.time ?? 0, [
       { type: 'timestamp', values: BigInt64Array.from(rows, (row) => at(row.time)) },

@@ -6,7 +6,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '@tracelake/test-kit';
-import { ConcurrentLanes, type LaneSpan } from './concurrent-lanes.ts';
+import { ConcurrentLanes } from './concurrent-lanes.ts';
+import type { LaneSpan } from './open-span-heap.ts';
 
 interface Span {
   begin: number;
@@ -34,8 +35,10 @@ function laneSpan(span: Span): LaneSpan {
     beginLow: begin.low,
     endHigh: end.high,
     endLow: end.low,
-    id: span.id,
-    parentId: span.parent,
+    idHigh: span.id % 3,
+    idLow: span.id,
+    parentHigh: span.parent % 3,
+    parentLow: span.parent,
   };
 }
 

@@ -6,29 +6,19 @@
  * is open now; a placement costs O(log open).
  */
 
-import { compareTimes, OpenSpanHeap, type SpanKey } from './open-span-heap.ts';
+import { compareTimes, type LaneSpan, OpenSpanHeap } from './open-span-heap.ts';
+import { OpenSpanIds } from './open-span-ids.ts';
 
 const NONE = -1;
 
 /** Told of each end, in order of time; what is told first must be written first. */
 export type LaneEnd = (lane: number, timeHigh: number, timeLow: number) => void;
 
-/** A span to place: times as signed high and unsigned low halves of Unix nanoseconds. */
-export interface LaneSpan {
-  beginHigh: number;
-  beginLow: number;
-  /** Not before the begin. */
-  endHigh: number;
-  endLow: number;
-  id: SpanKey;
-  parentId: SpanKey;
-}
-
 export class ConcurrentLanes {
   readonly #onEnd: LaneEnd;
   readonly #openMax: number;
   readonly #open = new OpenSpanHeap();
-  readonly #slotOfId = new Map<SpanKey, number>();
+  readonly #ids = new OpenSpanIds(this.#open);
   /** The innermost open slot of each lane, or -1. */
   readonly #tops: number[] = [];
   readonly #freeLanes = new LowestFirst();
@@ -69,7 +59,7 @@ export class ConcurrentLanes {
   /** The parent's lane if the span may go there; -1, with nothing placed, if not. */
   placeInParent(span: LaneSpan): number {
     this.#closeBefore(span.beginHigh, span.beginLow);
-    const parent = this.#slotOfId.get(span.parentId) ?? NONE;
+    const parent = this.#ids.get(span.parentHigh, span.parentLow);
     if (parent === NONE) return NONE;
     this.#closeAt(span.beginHigh, span.beginLow, parent);
     const lane = this.#open.lane[parent] ?? 0;
@@ -86,10 +76,10 @@ export class ConcurrentLanes {
   }
 
   #push(lane: number, below: number, span: LaneSpan): void {
-    const slot = this.#open.open(span.endHigh, span.endLow, lane, below, span.id);
+    const slot = this.#open.open(span, lane, below);
     this.#tops[lane] = slot;
-    this.#slotOfId.set(span.id, slot);
-    this.#openSeenMax = Math.max(this.#openSeenMax, this.#open.count);
+    this.#ids.add(slot);
+    if (this.#open.count > this.#openSeenMax) this.#openSeenMax = this.#open.count;
   }
 
   #closeBefore(high: number, low: number): void {
@@ -115,10 +105,9 @@ export class ConcurrentLanes {
     const slot = open.first();
     const lane = open.lane[slot] ?? 0;
     const below = open.below[slot] ?? NONE;
-    const key = open.keys[slot] ?? 0;
     this.#tops[lane] = below;
     if (below === NONE) this.#freeLanes.push(lane);
-    if (this.#slotOfId.get(key) === slot) this.#slotOfId.delete(key);
+    this.#ids.remove(slot);
     open.removeFirst();
     this.#onEnd(lane, open.endHigh[slot] ?? 0, open.endLow[slot] ?? 0);
   }

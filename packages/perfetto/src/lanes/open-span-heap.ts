@@ -3,11 +3,21 @@
  * first among equals, so that on one lane a child always closes before its parent.
  */
 
-/** A span's id, as a number where it is a safe integer and a bigint elsewhere. */
-export type SpanKey = number | bigint;
-
 const NONE = -1;
 const INITIAL_SLOTS = 64;
+
+/** A span to place: times and ids as halves, a time's low half unsigned, all others signed. */
+export interface LaneSpan {
+  beginHigh: number;
+  beginLow: number;
+  /** Not before the begin. */
+  endHigh: number;
+  endLow: number;
+  idHigh: number;
+  idLow: number;
+  parentHigh: number;
+  parentLow: number;
+}
 
 /** Orders two times given as signed high and unsigned low halves. */
 export function compareTimes(aHigh: number, aLow: number, bHigh: number, bLow: number): number {
@@ -21,7 +31,8 @@ export class OpenSpanHeap {
   lane = new Int32Array(INITIAL_SLOTS);
   /** The slot under this one on its lane, or -1. */
   below = new Int32Array(INITIAL_SLOTS);
-  readonly keys: SpanKey[] = [];
+  idHigh = new Int32Array(INITIAL_SLOTS);
+  idLow = new Int32Array(INITIAL_SLOTS);
   #opened = new Float64Array(INITIAL_SLOTS);
   #heap = new Int32Array(INITIAL_SLOTS);
   #count = 0;
@@ -43,14 +54,15 @@ export class OpenSpanHeap {
     return compareTimes(this.endHigh[slot] ?? 0, this.endLow[slot] ?? 0, high, low);
   }
 
-  open(endHigh: number, endLow: number, lane: number, below: number, key: SpanKey): number {
+  open(span: LaneSpan, lane: number, below: number): number {
     const slot = this.#freeSlots.pop() ?? this.#slotsUsed++;
     if (slot >= this.endHigh.length) this.#grow();
-    this.endHigh[slot] = endHigh;
-    this.endLow[slot] = endLow;
+    this.endHigh[slot] = span.endHigh;
+    this.endLow[slot] = span.endLow;
     this.lane[slot] = lane;
     this.below[slot] = below;
-    this.keys[slot] = key;
+    this.idHigh[slot] = span.idHigh;
+    this.idLow[slot] = span.idLow;
     this.#opened[slot] = this.#openedCount++;
     this.#heap[this.#count] = slot;
     this.#siftUp(this.#count);
@@ -112,6 +124,8 @@ export class OpenSpanHeap {
     this.endLow = enlarge(this.endLow, new Uint32Array(size));
     this.lane = enlarge(this.lane, new Int32Array(size));
     this.below = enlarge(this.below, new Int32Array(size));
+    this.idHigh = enlarge(this.idHigh, new Int32Array(size));
+    this.idLow = enlarge(this.idLow, new Int32Array(size));
     this.#opened = enlarge(this.#opened, new Float64Array(size));
     this.#heap = enlarge(this.#heap, new Int32Array(size));
   }

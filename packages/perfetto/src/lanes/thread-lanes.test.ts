@@ -31,8 +31,10 @@ function run(spans: readonly Span[]) {
       beginLow: span.begin,
       endHigh: 0,
       endLow: span.end,
-      id: span.id,
-      parentId: span.parent,
+      idHigh: 0,
+      idLow: span.id,
+      parentHigh: 0,
+      parentLow: span.parent,
       depth: span.depth,
     });
     advance(lane, span.begin);

@@ -4,8 +4,8 @@
  * order) goes to a lane above 0, with its children.
  */
 
-import { ConcurrentLanes, endsWithin, type LaneEnd, type LaneSpan } from './concurrent-lanes.ts';
-import { compareTimes } from './open-span-heap.ts';
+import { ConcurrentLanes, endsWithin, type LaneEnd } from './concurrent-lanes.ts';
+import { compareTimes, type LaneSpan } from './open-span-heap.ts';
 
 const NONE = -1;
 const INITIAL_DEPTH = 64;
