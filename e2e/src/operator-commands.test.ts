@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadFixture } from '@tracelake/test-kit';
+import pg from 'pg';
 import { replay } from './harness/client.ts';
 import {
   type ProcessStack,
@@ -66,6 +67,26 @@ describe('commands of operators', () => {
     assert.match(all.stdout, /2 of 2 instances; 1 built, 1 current/, all.stderr);
   });
 
+  test('the cost is that of the blocks and partitions that are there', async () => {
+    const { stdout, stderr } = await tracelake('cost', '--json', '--gb-month-price', '2');
+    assert.notEqual(stdout, '', stderr);
+    const { holdings, million_events: cost } = JSON.parse(stdout) as CostAnswer;
+    const [row] = await rowsOf(
+      stack.databaseUrl,
+      `SELECT (SELECT count(*) FROM blocks)::int AS blocks, (SELECT sum(nb_objects) FROM blocks)::int AS events,
+        (SELECT sum(payload_size) FROM blocks)::int AS raw_bytes, count(object_key)::int AS partition_files,
+        sum(size_bytes)::int AS partition_bytes FROM partitions`,
+    );
+    assert.deepEqual({ ...holdings }, row);
+    const gigabytes = (holdings.raw_bytes + holdings.partition_bytes) / 1e9;
+    const wanted = ((2 * gigabytes) / holdings.events) * 1e6;
+    assert.ok(Math.abs((cost.parts[0]?.cost ?? 0) - wanted) < wanted * 1e-9);
+    const text = await tracelake('cost', '--begin', '1h');
+    assert.match(text.stdout, /partition bytes an event\) x 1e6 \/ 1e9 x 0\.023 a GB-month/);
+    const none = await tracelake('cost', '--end', '2001-01-01T00:00:00Z');
+    assert.match(none.stdout, /0 events in 0 blocks[\s\S]*Without events/);
+  });
+
   test('the doctor knows the figures of a healthy lake, and finds the service that ended', async () => {
     const deadline = Date.now() + 60_000;
     let healthy = await tracelake('doctor', '--json');
@@ -92,6 +113,25 @@ describe('commands of operators', () => {
     );
   });
 });
+
+interface CostAnswer {
+  readonly holdings: Readonly<Record<string, number>> & {
+    readonly raw_bytes: number;
+    readonly partition_bytes: number;
+    readonly events: number;
+  };
+  readonly million_events: { readonly parts: readonly { readonly cost: number }[] };
+}
+
+async function rowsOf(databaseUrl: string, statement: string): Promise<unknown[]> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  try {
+    return (await client.query(statement)).rows;
+  } finally {
+    await client.end();
+  }
+}
 
 function unknownChecks(stdout: string): string[] {
   const { findings } = JSON.parse(stdout) as { findings: { verdict: string; text: string }[] };

@@ -42,6 +42,7 @@ const commands = [
   'copy-store',
   'dead-letters',
   'doctor',
+  'cost',
   'bench',
 ];
 
@@ -106,6 +107,9 @@ test('what cannot be understood is exit status 2, with what is wrong and where t
     [['copy-store', 'file:///a'], /FROM_URL TO_URL/],
     [['copy-store', 'http://a', 'file:///b'], /file:\/\/\/directory or s3:/],
     [['copy-store', 'file:///a', 'file:///a/'], /same store/],
+    [['cost', '--gb-month-price', '-1'], /gb-month-price/],
+    [['cost', '--months', 'two'], /--months/],
+    [['cost', '--begin', 'soon'], /--begin/],
     [['dead-letters'], /list, show, replay, discard/],
     [['dead-letters', 'list'], /TRACELAKE_NATS_URL/],
     [['dead-letters', 'replay'], /--all/],

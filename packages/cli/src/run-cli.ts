@@ -4,6 +4,7 @@ import { type Command, type CommandContext, parseArguments } from './command.ts'
 import { backfillCommand } from './commands/backfill.ts';
 import { benchCommand } from './commands/bench.ts';
 import { copyStoreCommand } from './commands/copy-store.ts';
+import { costCommand } from './commands/cost.ts';
 import { deadLettersCommand } from './commands/dead-letters.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { exportCommand } from './commands/export.ts';
@@ -32,6 +33,7 @@ const commands: readonly Command[] = [
   copyStoreCommand,
   deadLettersCommand,
   doctorCommand,
+  costCommand,
   benchCommand,
 ];
 
