@@ -15,7 +15,7 @@ import { type ContainerEngine, ensureContainerEngine } from './container-engine.
 import { addCounts, type Counts, runTestFiles, type TestFailure } from './test-phase.ts';
 
 const rootDir = path.dirname(import.meta.dirname);
-const wholeRunMs = 29 * 60_000;
+const wholeRunMs = 50 * 60_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
