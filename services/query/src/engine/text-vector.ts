@@ -1,6 +1,7 @@
 /**
  * Where the bytes of a text column lie. Each text that is no part of its `string_t` stands behind a pointer;
- * a call of the binding for each would cost more than all else, so texts that lie together are read together.
+ * a call of the binding for each would cost more than all else. DuckDB lays the texts of a vector one after the
+ * other, so those that touch are read together: no byte is read that is not a text's.
  */
 
 import type { DuckDBDataChunk } from '@duckdb/node-api';
@@ -13,11 +14,8 @@ const STRING_BYTES = 16;
 const INLINE_BYTES_MAX = 12;
 const POINTER_AT = 8;
 
-/**
- * No page of any system is smaller. Between two texts on one page, or on two that follow each other, there
- * is no address that cannot be read.
- */
-const PAGE_BYTES = 4096;
+/** A text begins within so much of its stretch, which 32 bits hold. */
+const STRETCH_BYTES_MAX = 2 ** 30;
 
 /** The texts of one chunk's column, in DuckDB's memory: gone with the chunk. Those of nulls are empty. */
 export class TextVector {
@@ -89,7 +87,8 @@ export class TextVector {
       for (; next < rows.length; next++) {
         const row = rows[next] ?? 0;
         const address = addresses[row] ?? 0;
-        if (next > first && pageOf(address) - pageOf(end - 1) > 1) break;
+        // Bytes between two texts may be nobody's.
+        if (next > first && (address > end || address - begin > STRETCH_BYTES_MAX)) break;
         end = Math.max(end, address + (this.lengths[row] ?? 0));
         this.begins[row] = address - begin;
         this.#stretchOf[row] = this.#stretches.length;
@@ -104,8 +103,4 @@ export class TextVector {
     const pointerAt = byteOffset + row * STRING_BYTES + POINTER_AT;
     return duckdb.get_data_from_pointer(buffer as ArrayBuffer, pointerAt, length);
   }
-}
-
-function pageOf(address: number): number {
-  return Math.floor(address / PAGE_BYTES);
 }
