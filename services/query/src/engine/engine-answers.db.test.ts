@@ -5,6 +5,8 @@
  */
 
 import assert from 'node:assert/strict';
+import { readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ensureExists } from '@tracelake/domain';
 import { type Dictionary, RecordBatchReader, type Table, tableFromIPC } from 'apache-arrow';
@@ -230,3 +232,22 @@ function first(table: Table, name: string) {
 function typeOf(table: Table, name: string): Dictionary | undefined {
   return table.schema.fields.find((field) => field.name === name)?.type;
 }
+
+test('a process writes compiled code before it reads a statement, and none after', async () => {
+  await using own = await startEngine({ warmCount: 0 });
+  const codeDir = join(dirname(own.logFile), 'engines', 'code');
+  const written = async () => {
+    const entries = await readdir(codeDir, { recursive: true, withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile());
+    const stats = files.map((file) => stat(join(file.parentPath, file.name)));
+    return (await Promise.all(stats)).map(({ ino, mtimeMs }) => `${ino} ${mtimeMs}`).sort();
+  };
+  const first = await own.pool.acquire();
+  const before = await written();
+  assert.notEqual(before.length, 0);
+  await first.analyse('SELECT 1 AS one');
+  const { body } = await first.run(runRequest({}));
+  await body.toArray();
+  await own.pool.release(first);
+  assert.deepEqual(await written(), before);
+});

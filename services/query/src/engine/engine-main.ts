@@ -5,6 +5,7 @@
  */
 
 import { writeFile } from 'node:fs/promises';
+import { flushCompileCache } from 'node:module';
 import { Socket } from 'node:net';
 import { errorMessage } from '@tracelake/domain';
 import { describeFailure } from './duckdb-failure.ts';
@@ -33,6 +34,9 @@ async function main(settings: EngineSettings): Promise<void> {
   process.on('message', (message) => {
     obey(session, pipe, decodeParentMessage(message)).catch(report);
   });
+  // For the processes after this one, and before a stranger's statement is here: nothing is written later,
+  // because a process ends by a signal.
+  flushCompileCache();
   tell({ kind: 'ready' });
 }
 

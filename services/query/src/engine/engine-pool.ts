@@ -131,6 +131,7 @@ export class EnginePool implements AsyncDisposable {
       sqlBytesMax,
       analyseTimeMs,
       startTimeMs,
+      codeDir: join(settings.tempDir, 'code'),
     });
   }
 }

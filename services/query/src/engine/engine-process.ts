@@ -24,6 +24,8 @@ export interface EngineProcessOptions {
   readonly analyseTimeMs: number;
   /** Time for the process to load DuckDB. */
   readonly startTimeMs: number;
+  /** Where processes leave what they compiled, before they read a statement, for those that come after them. */
+  readonly codeDir: string;
 }
 
 export interface RunningQuery {
@@ -91,8 +93,8 @@ export class EngineProcess {
       JSON.stringify(options.settings),
     ]);
     const child = spawn(command, args, {
-      // Nothing of the service's environment: no credentials, no proxies.
-      env: {},
+      // Nothing of the service's environment: no credentials, no proxies. Compiled code halves the work of a start.
+      env: { NODE_COMPILE_CACHE: options.codeDir },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe'],
     });
     const engine = new EngineProcess(options, child);

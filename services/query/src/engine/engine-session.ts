@@ -17,6 +17,11 @@ import { createTableSql, quoteText } from './lake-tables.ts';
 import type { EngineSettings, QueryParameter, RunRequest, StatementSources } from './protocol.ts';
 import { type ReadStatement, readStatement } from './statement-reading.ts';
 
+const WARM_UP_SQL = `
+  SELECT level, count(*) AS entries
+  FROM view_instance('log_entries', '00000000-0000-7000-8000-000000000000')
+  WHERE level > 0 GROUP BY level ORDER BY level LIMIT 10`;
+
 export class EngineSession {
   readonly #connection: DuckDBConnection;
   #statement: ReadStatement | undefined;
@@ -41,10 +46,13 @@ export class EngineSession {
       allow_persistent_secrets: 'false',
     });
     const connection = await instance.connect();
-    await connection.run("SET TimeZone = 'UTC'");
-    await connection.run('CREATE SCHEMA lake');
-    for (const macro of lakeMacros()) await connection.run(macro);
-    return new EngineSession(connection);
+    await connection.run(
+      ["SET TimeZone = 'UTC'", 'CREATE SCHEMA lake', ...lakeMacros()].join(';\n'),
+    );
+    const session = new EngineSession(connection);
+    // What is loaded and compiled when a statement is first read is then no part of anybody's wait.
+    await session.analyse(WARM_UP_SQL);
+    return session;
   }
 
   async analyse(sql: string): Promise<StatementSources> {
@@ -61,8 +69,6 @@ export class EngineSession {
       await this.#connection.run(createTableSql(table, request.range));
     }
     await this.#lock(request.tables.flatMap((table) => ('files' in table ? table.files : [])));
-    // An error in the middle of a streamed result shows only in what it does to its transaction.
-    await this.#connection.run('BEGIN TRANSACTION READ ONLY');
     const extracted = await this.#connection.extractStatements(sql);
     if (extracted.count !== 1) {
       throw new EngineError('query.several-statements', 'one statement at a time');
@@ -102,12 +108,18 @@ export class EngineSession {
     this.#connection.interrupt();
   }
 
-  /** From here on no setting changes and no file opens but those of the statement's own tables. */
+  /**
+   * From here on no setting changes and no file opens but those of the statement's own tables. An error in the
+   * middle of a streamed result shows only in what it does to its transaction.
+   */
   async #lock(files: readonly string[]): Promise<void> {
-    const run = (sql: string) => this.#connection.run(sql);
-    await run(`SET allowed_paths = [${files.map(quoteText).join(', ')}]`);
-    await run('SET enable_external_access = false');
-    await run('SET lock_configuration = true');
+    const statements = [
+      `SET allowed_paths = [${files.map(quoteText).join(', ')}]`,
+      'SET enable_external_access = false',
+      'SET lock_configuration = true',
+      'BEGIN TRANSACTION READ ONLY',
+    ];
+    await this.#connection.run(statements.join(';\n'));
   }
 
   async #ask(sql: string, parameter: string): Promise<string> {
