@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseProcessId } from '@tracelake/domain';
 import { CliError, exitStatus, usageError } from '../cli-error.ts';
 import { workBounded } from '../client/bounded-work.ts';
-import { callForJson } from '../client/http-call.ts';
+import { postPatiently } from '../client/patient-post.ts';
 import { type Connection, readConnection } from '../client/service-endpoints.ts';
 import { getView, listInstances, type ViewInstance } from '../client/view-instances.ts';
 import {
@@ -179,17 +179,18 @@ class Backfill {
   }
 
   async #materialize(instance: string, signal: AbortSignal): Promise<unknown> {
-    const deadlineMs = Date.now() + this.#patienceMs;
+    // A build may have taken long before the service went away: patience begins there.
+    let deadlineMs: number | undefined;
     for (let attempt = 0; ; attempt += 1) {
       try {
-        return await callForJson(this.#connection, {
+        return await postPatiently(this.#connection, {
           service: 'materializer',
-          method: 'POST',
           path: `/v1/materialize/${this.#view}/${instance}`,
           signal,
         });
       } catch (error) {
         const pauseMs = Math.min(200 * 2 ** attempt, retryDelayMaxMs);
+        deadlineMs ??= Date.now() + this.#patienceMs;
         const mayRetry = error instanceof CliError && error.retryable;
         if (!mayRetry || Date.now() + pauseMs > deadlineMs) throw error;
         await delay(pauseMs, undefined, { signal });

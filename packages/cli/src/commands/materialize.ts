@@ -1,5 +1,5 @@
 import { exitStatus } from '../cli-error.ts';
-import { callForJson } from '../client/http-call.ts';
+import { postPatiently } from '../client/patient-post.ts';
 import { readConnection } from '../client/service-endpoints.ts';
 import { type Command, connectionHelp, connectionOptions } from '../command.ts';
 
@@ -37,9 +37,8 @@ export const materializeCommand: Command = {
     if (workers !== undefined) query.set('workers', String(workers));
     if (channelDepth !== undefined) query.set('channel_depth', String(channelDepth));
     const target = `/v1/materialize/${encodeURIComponent(view)}/${encodeURIComponent(instance)}`;
-    const receipt = await callForJson(readConnection(args, context.env), {
+    const receipt = await postPatiently(readConnection(args, context.env), {
       service: 'materializer',
-      method: 'POST',
       path: query.size === 0 ? target : `${target}?${query}`,
       signal: context.signal,
     });
