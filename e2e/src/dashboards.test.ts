@@ -8,11 +8,9 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { loadFixture, RecordingBuilder } from '@tracelake/test-kit';
-import { eventually, exportTrace, replay } from './harness/client.ts';
 import { type Dashboard, problemsOfDashboard, questionsOf } from './harness/dashboard-model.ts';
-import { type ExportedMetrics, findMissing, readExportedMetrics } from './harness/metric-series.ts';
-import { type ProcessStack, startProcessStack } from './harness/process-stack.ts';
+import { type MeasuredStack, startMeasuredStack } from './harness/measured-stack.ts';
+import { type ExportedMetrics, findMissing } from './harness/metric-series.ts';
 
 const dashboardsDir = join(import.meta.dirname, '../../deploy/dashboards');
 
@@ -26,26 +24,12 @@ function readDashboards(): { readonly file: string; readonly dashboard: Dashboar
 }
 
 describe('dashboards', () => {
-  let stack: ProcessStack;
+  let stack: MeasuredStack;
   let metrics: ExportedMetrics;
 
   before(async () => {
-    stack = await startProcessStack();
-    const query = await stack.startService('query');
-    const services = [stack.ingest, stack.materializer, stack.traceExport, query];
-    await sendTelemetry(stack);
-    metrics = await eventually(
-      async () => {
-        const read = await readExportedMetrics(services.map(({ url }) => url));
-        const has = (name: string, view: string) =>
-          read.get(`tracelake_materializer_${name}`)?.some((labels) => labels.view === view) ===
-          true;
-        const isBuilt = ['log_entries', 'async_events'].every((view) => has('lag_ms_count', view));
-        return isBuilt && has('blocks_rejected_total', 'log_entries') ? read : undefined;
-      },
-      'building what was sent',
-      60_000,
-    );
+    stack = await startMeasuredStack();
+    metrics = stack.metrics;
   });
 
   after(() => stack?.[Symbol.asyncDispose]());
@@ -86,6 +70,8 @@ describe('dashboards', () => {
       [`sum(${depth}) / on (view) sum by (service) (${depth})`, /no label view/],
       [`${blocked}{stage="parser"}`, /no stage = "parser"/],
       [`${blocked}{waiting_for=~"lock|luck"}`, /no waiting_for =~/],
+      ['tracelake_http_requests_total{status=~"5.."}', undefined],
+      ['tracelake_http_requests_total{status="5xx"}', /no status = "5xx"/],
       [`sum(rate(${blocked}[5m])`, /is no PromQL/],
       ['1 + 1', /no metric/],
     ];
@@ -97,14 +83,3 @@ describe('dashboards', () => {
     assert.match(findMissing(depth, metrics, ['view']).join(), /no label view/);
   });
 });
-
-/** A recording of every kind of telemetry, exported as a trace, and a block that cannot be decoded. */
-async function sendTelemetry({ ingest, traceExport }: ProcessStack): Promise<void> {
-  const fixture = loadFixture('small');
-  await replay(ingest.url, fixture.requests);
-  await exportTrace(traceExport.url, fixture.processId);
-  const recording = new RecordingBuilder({ seed: 1 });
-  recording.logStream.appendRecord(Uint8Array.of(0xff));
-  recording.logStream.flushBlock();
-  await replay(ingest.url, recording.requests());
-}

@@ -28,6 +28,8 @@ interface KubernetesObject {
   readonly kind: string;
   readonly metadata: { readonly name: string };
   readonly spec: Record<string, unknown>;
+  /** Of a ConfigMap. */
+  readonly data?: Readonly<Record<string, string>>;
 }
 
 interface Container {
@@ -133,6 +135,25 @@ for (const example of EXAMPLES) {
     }
   });
 }
+
+test('the rules and dashboards that the chart installs are those of deploy', {
+  skip: skipHelm,
+}, async () => {
+  const objects = await renderExample('one-zone');
+  const rules = objects.find(({ kind }) => kind === 'PrometheusRule');
+  const text = await readFile(path.join(chartDir, '../../alerts/tracelake.rules.yaml'), 'utf8');
+  const expected = parse(text) as { readonly groups: readonly unknown[] };
+  assert.ok(expected.groups.length > 1);
+  assert.deepEqual(rules?.spec, expected);
+  const installed = objects.flatMap(({ kind, data = {} }) =>
+    kind === 'ConfigMap' ? Object.entries(data) : [],
+  );
+  for (const file of await readdir(path.join(chartDir, '../../dashboards'))) {
+    if (!file.endsWith('.json')) continue;
+    const dashboard = await readFile(path.join(chartDir, '../../dashboards', file), 'utf8');
+    assert.equal(installed.find(([name]) => name === file)?.[1], dashboard, file);
+  }
+});
 
 function checkPod(name: string, pod: PodSpec): void {
   assert.equal(pod.securityContext.runAsNonRoot, true, name);

@@ -100,12 +100,21 @@ export interface DashboardQuestion {
   readonly legendLabels: readonly string[];
 }
 
-/** Everything that the dashboard asks Prometheus for, its variables included. */
+/**
+ * Everything that the dashboard asks Prometheus for, its variables included. Numbers that a reader may type in are what
+ * they are at first.
+ */
 export function questionsOf(dashboard: Dashboard): readonly DashboardQuestion[] {
+  const typed = (dashboard.templating?.list ?? []).filter(({ type }) => type === 'textbox');
+  const withTyped = (expression: string) =>
+    typed.reduce(
+      (text, { name = '', query }) => text.replaceAll(`$${name}`, String(query)),
+      expression,
+    );
   const ofPanels = (dashboard.panels ?? []).flatMap(({ title = '', targets = [] }) =>
     targets.map(({ expr = '', refId = '', legendFormat = '' }) => ({
       where: `panel "${title}" ${refId}`,
-      expression: expr,
+      expression: withTyped(expr),
       legendLabels: [...legendFormat.matchAll(/\{\{\s*(\w+)\s*\}\}/g)].map(
         ([, label = '']) => label,
       ),

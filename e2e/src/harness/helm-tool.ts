@@ -39,7 +39,8 @@ export async function runTool(
   }
 }
 
-async function findTool(
+/** The first of the commands that runs. */
+export async function findTool(
   commands: readonly string[],
   versionArgs: readonly string[],
 ): Promise<Tool | undefined> {

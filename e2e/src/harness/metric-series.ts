@@ -81,9 +81,15 @@ export function findMissing(
   return problems;
 }
 
+/** HTTP statuses, any of which a service may come to answer. */
+const STATUSES: readonly string[] = [...Array(500).keys()].map((index) => String(100 + index));
+
 function matchesSome({ label, operator, value }: Matcher, series: readonly Labels[]): boolean {
   if (value.includes('$') || SCRAPE_LABELS.has(label) || operator.startsWith('!')) return true;
   const pattern = operator === '=~' ? new RegExp(`^(?:${value})$`) : undefined;
+  // Faults have series only once they happen: of statuses and codes only the form can be checked.
+  if (label === 'status') return STATUSES.some((one) => pattern?.test(one) ?? one === value);
+  if (label === 'code') return /^[a-z]+(?:-[a-z]+)*\.[a-z]+(?:-[a-z]+)*$/.test(value);
   return series.some((labels) => {
     const actual = labels[label];
     return actual !== undefined && (pattern?.test(actual) ?? actual === value);
