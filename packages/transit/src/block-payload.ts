@@ -23,6 +23,24 @@ export function decodeBlockPayload(bytes: Uint8Array): BlockPayload {
 const PAYLOAD_OVERHEAD_BYTES = 64;
 
 /**
+ * What `encodeBlockPayload` gives, in pieces that follow one another: the two buffers of the payload as they are, and
+ * what stands before each. So that large ones need not be copied to be stored.
+ */
+export function blockPayloadPieces({ dependencies, objects }: BlockPayload): Uint8Array[] {
+  const heads = new CborWriter({ sizeBytes: PAYLOAD_OVERHEAD_BYTES });
+  let split = 0;
+  heads.record({
+    dependencies: () => {
+      heads.bytesHead(dependencies.length);
+      split = heads.length;
+    },
+    objects: () => heads.bytesHead(objects.length),
+  });
+  const bytes = heads.finish();
+  return [bytes.subarray(0, split), dependencies, bytes.subarray(split), objects];
+}
+
+/**
  * Encodes a payload for the store, always as byte strings; equal payloads give equal bytes.
  *
  * Ownership: the bytes are the caller's with their whole ArrayBuffer, which may be sent to another thread.

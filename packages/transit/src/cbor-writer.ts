@@ -70,6 +70,16 @@ export class CborWriter {
     this.#byte(0xf6);
   }
 
+  /** What has been written so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What stands before a byte string; the bytes are the caller's to put behind it. */
+  bytesHead(byteCount: number): void {
+    this.#head(2, byteCount);
+  }
+
   bytes(value: Uint8Array): void {
     this.#head(2, value.length);
     this.#reserve(value.length);

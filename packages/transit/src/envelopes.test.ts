@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fixtureCases, loadFixture } from '@tracelake/test-kit';
 import { decodeBlockEnvelope } from './block-envelope.ts';
-import { decodeBlockPayload, encodeBlockPayload } from './block-payload.ts';
+import { blockPayloadPieces, decodeBlockPayload, encodeBlockPayload } from './block-payload.ts';
 import { contentSha256Of } from './content-hash.ts';
 import {
   type EnvelopeStyle,
@@ -95,6 +95,24 @@ test('a stored payload is read in both forms and always written as byte strings'
     Buffer.from('18c8'.repeat(5000), 'hex'),
   ]);
   assert.deepEqual(encodeBlockPayload(decodeBlockPayload(legacy)), stored);
+});
+
+test('the pieces of a payload are its stored form, with its buffers as they are', () => {
+  for (const [dependencyBytes, objectBytes] of [
+    [0, 0],
+    [23, 24],
+    [255, 256],
+    [65_535, 65_536],
+    [3, 3_000_000],
+  ] as const) {
+    const payload = {
+      dependencies: new Uint8Array(dependencyBytes).fill(1),
+      objects: new Uint8Array(objectBytes).fill(2),
+    };
+    const pieces = blockPayloadPieces(payload);
+    assert.deepEqual(Buffer.concat(pieces), Buffer.from(encodeBlockPayload(payload)));
+    assert.ok(pieces.includes(payload.dependencies) && pieces.includes(payload.objects));
+  }
 });
 
 test('an indefinite legacy array of more than 4096 bytes decodes', () => {

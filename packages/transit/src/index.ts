@@ -1,6 +1,6 @@
 export type { BlockDecodeInput } from './block-decoding.ts';
 export { type BlockEnvelope, decodeBlockEnvelope } from './block-envelope.ts';
-export { decodeBlockPayload, encodeBlockPayload } from './block-payload.ts';
+export { blockPayloadPieces, decodeBlockPayload, encodeBlockPayload } from './block-payload.ts';
 export { type ContentIdentity, contentSha256Of } from './content-hash.ts';
 export { decodeLogBlock, type LogBlockColumns } from './decode-log-block.ts';
 export {

@@ -9,7 +9,7 @@ import {
   objectKeys,
   StorageError,
 } from '@tracelake/storage';
-import { type BlockEnvelope, decodeBlockPayload, encodeBlockPayload } from '@tracelake/transit';
+import { type BlockEnvelope, blockPayloadPieces, decodeBlockPayload } from '@tracelake/transit';
 import type { BlockRows } from './block-rows.ts';
 import { IngestError } from './ingest-error.ts';
 import type { BlockOutcome, TelemetryEvents, WrittenBlock } from './telemetry-events.ts';
@@ -43,11 +43,11 @@ export class BlockWriter {
    * other content, with nothing written, and StorageError when the store or the database fails.
    */
   async write(block: BlockEnvelope, signal: AbortSignal): Promise<BlockWriteResult> {
-    const payload = encodeBlockPayload(block.payload);
-    const payloadBytes = payload.length;
+    const pieces = blockPayloadPieces(block.payload);
+    const payloadBytes = pieces.reduce((sum, { length }) => sum + length, 0);
     const facts = factsOf(block, payloadBytes);
     const isKnown = await this.#findSameRow(block, facts, signal);
-    const object = await this.#ensureObject(block, { payload, facts, isKnown, signal });
+    const object = await this.#ensureObject(block, { pieces, facts, isKnown, signal });
     const newRowTimeUs = isKnown
       ? undefined
       : await this.#insertRow(block, { object, facts, signal });
@@ -74,10 +74,8 @@ export class BlockWriter {
   async #ensureObject(block: BlockEnvelope, write: ObjectWrite): Promise<ObjectOutcome> {
     const key = objectKeys.block(block.processId, block.streamId, block.blockId);
     for (let attempt = 1; attempt <= VANISHED_ATTEMPTS_MAX; attempt += 1) {
-      // The store may take the bytes away, so only the first attempt has those that were counted.
-      const given = attempt === 1 ? write.payload : encodeBlockPayload(block.payload);
       const put = await this.#timed('put-object', () =>
-        this.#ports.objects.putIfAbsent(key, { given }, write.signal),
+        this.#ports.objects.putIfAbsent(key, { pieces: write.pieces }, write.signal),
       );
       if (put === 'created') return 'created';
       // With the row there, its content hash has vouched for the object already.
@@ -151,7 +149,7 @@ export class BlockWriter {
 type ObjectOutcome = 'created' | 'existed';
 
 interface ObjectWrite {
-  readonly payload: Uint8Array;
+  readonly pieces: readonly Uint8Array[];
   readonly facts: WrittenBlock;
   readonly isKnown: boolean;
   readonly signal: AbortSignal;

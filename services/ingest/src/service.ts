@@ -27,6 +27,7 @@ import { BlockWriter } from './block-writer.ts';
 import { createBusPublisher } from './bus-publisher.ts';
 import type { IngestConfig } from './config.ts';
 import { problemOfIngestError } from './http/error-response.ts';
+import { ReceiveBuffers } from './http/receive-buffers.ts';
 import { registerRoutes } from './http/routes.ts';
 import { StreamTags } from './stream-tags.ts';
 import { TelemetryEvents } from './telemetry-events.ts';
@@ -81,7 +82,12 @@ export async function createIngestService(
       blockWriter: new BlockWriter({ objects, rows, blocks, events }),
       decompressionLimits: { decompressedBytesMax: config.maxDecompressedBytes },
     },
-    { maxBodyBytes: config.maxBodyBytes, budget, writeTimeoutMs },
+    {
+      maxBodyBytes: config.maxBodyBytes,
+      budget,
+      buffers: new ReceiveBuffers(),
+      writeTimeoutMs,
+    },
   );
   const url = await server.listen();
   const owned = stack.move();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -107,7 +108,7 @@ test('each object of a burst has its own outcome, and a directory that does not 
   const bad = keys.map((key) => key.replace('blobs/', 'blobs/file/'));
   const results = await Promise.allSettled(
     keys.flatMap((key, index) => [
-      store.putIfAbsent(key, { given: new Uint8Array(index) }),
+      store.putIfAbsent(key, { pieces: [new Uint8Array(index)] }),
       store.putIfAbsent(bad[index] ?? '', new Uint8Array(index)),
     ]),
   );
@@ -119,6 +120,23 @@ test('each object of a burst has its own outcome, and a directory that does not 
     assert.equal((await store.get(key)).length, index === 7 ? 10 : index);
   }
   assert.deepEqual(await readdir(join(root, '.tmp')), []);
+});
+
+test('objects of every size that a writer thread treats in its own way keep their bytes, one beside the other', async () => {
+  await using opened = await openDirectory(2);
+  const sizes = [
+    0, 1, 4095, 4096, 65_535, 65_536, 65_537, 200_001, 4_194_303, 4_194_304, 4_194_305,
+  ];
+  const bodies = [...sizes, ...sizes.toReversed()].map((size) => randomBytes(size));
+  const putting = bodies.map((body, index) => {
+    const middle = body.length >> 1;
+    const pieces = [body.subarray(0, middle), body.subarray(middle)];
+    return opened.store.putIfAbsent(`blobs/s/${index}`, { pieces });
+  });
+  assert.deepEqual(new Set(await Promise.all(putting)), new Set(['created']));
+  for (const [index, body] of bodies.entries()) {
+    assert.ok(body.equals(await opened.store.get(`blobs/s/${index}`)), `${body.length} bytes`);
+  }
 });
 
 test('a store that is closed finishes what is under way and takes nothing more', async () => {

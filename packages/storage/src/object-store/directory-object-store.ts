@@ -73,8 +73,8 @@ export class DirectoryObjectStore implements ObjectStore, AsyncDisposable {
     const path = this.localPath(key);
     const pool = this.#pool;
     if (pool !== undefined && !('path' in body)) {
-      const bytes = 'given' in body ? body.given : new Uint8Array(body);
-      return attempt(key, signal, async () => outcomeOf(await pool.put(path, bytes, signal), key));
+      const pieces = 'pieces' in body ? body.pieces : [body];
+      return attempt(key, signal, async () => outcomeOf(await pool.put(path, pieces, signal), key));
     }
     return attempt(key, signal, async () => {
       const directory = dirname(path);
@@ -242,7 +242,7 @@ async function writeTemporary(
 ): Promise<void> {
   if (!('path' in body)) {
     const options = { flag: 'wx', flush: true, ...(signal === undefined ? {} : { signal }) };
-    await writeFile(temporary, 'given' in body ? body.given : body, options);
+    await writeFile(temporary, 'pieces' in body ? body.pieces : body, options);
     return;
   }
   try {

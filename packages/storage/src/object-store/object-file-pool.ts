@@ -9,7 +9,14 @@ import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { claimName, ownedNamePrefix, releaseName } from '../file-owner.ts';
 import { StorageError } from '../storage-error.ts';
-import type { ObjectFile, ObjectFileReply } from './object-file-writing.ts';
+import {
+  createObjectFileMemory,
+  OBJECT_FILE_MEMORY_BYTES,
+  type ObjectFilePlace,
+  wholePages,
+} from './object-file-memory.ts';
+import type { ObjectFileOrder, ObjectFileThreadData } from './object-file-thread.ts';
+import type { ObjectFileReply } from './object-file-writing.ts';
 
 export interface ObjectFilePoolOptions {
   /** The store's directory. */
@@ -22,7 +29,8 @@ export interface ObjectFilePoolOptions {
 
 interface WaitingFile {
   readonly path: string;
-  readonly bytes: Uint8Array;
+  readonly pieces: readonly Uint8Array[];
+  readonly byteCount: number;
   readonly settle: (reply: ObjectFileReply) => void;
 }
 
@@ -30,7 +38,6 @@ interface WaitingFile {
 const WAITING_FILES_MAX = 20_000;
 /** A batch is acknowledged as a whole, so it stays short. */
 const BATCH_FILES_MAX = 64;
-const BATCH_BYTES_MAX = 4 * 1024 * 1024;
 /** Directories remembered as durable; past it they are synced again, which is slower and not wrong. */
 const DURABLE_DIRECTORIES_MAX = 10_000;
 const THREAD_HEAP_MB = 32;
@@ -49,16 +56,21 @@ export class ObjectFilePool implements AsyncDisposable {
   }
 
   /**
-   * Writes one object; resolves with what became of it. The bytes move to another thread: the caller never looks at
-   * them again. Throws `storage.object-store-overloaded`, and the signal's reason, after which the object may still
-   * be made.
+   * Writes one object, the pieces one after the other; resolves with what became of it. The pieces are copied when a
+   * thread is free, so nobody changes them before this settles. Throws `storage.object-store-overloaded`, and the
+   * signal's reason, after which the object may still be made.
    */
-  async put(path: string, bytes: Uint8Array, signal?: AbortSignal): Promise<ObjectFileReply> {
+  async put(
+    path: string,
+    pieces: readonly Uint8Array[],
+    signal?: AbortSignal,
+  ): Promise<ObjectFileReply> {
     signal?.throwIfAborted();
     if (this.#isClosed) throw closed();
     if (this.#waiting.length >= WAITING_FILES_MAX) throw overloaded(this.#waiting.length);
     const { promise, resolve, reject } = Promise.withResolvers<ObjectFileReply>();
-    const file: WaitingFile = { path, bytes, settle: resolve };
+    const byteCount = pieces.reduce((sum, { length }) => sum + length, 0);
+    const file: WaitingFile = { path, pieces, byteCount, settle: resolve };
     const onAbort = () => {
       const index = this.#waiting.indexOf(file);
       if (index >= 0) this.#waiting.splice(index, 1);
@@ -110,11 +122,12 @@ export class ObjectFilePool implements AsyncDisposable {
   }
 
   #takeBatch(share: number): WaitingFile[] {
-    let byteCount = 0;
+    let batchBytes = 0;
     let fileCount = 0;
-    for (const { bytes } of this.#waiting) {
-      byteCount += bytes.length;
-      if (fileCount > 0 && (fileCount >= share || byteCount > BATCH_BYTES_MAX)) break;
+    for (const { byteCount } of this.#waiting) {
+      batchBytes += wholePages(byteCount);
+      const isFull = fileCount >= share || batchBytes > OBJECT_FILE_MEMORY_BYTES;
+      if (fileCount > 0 && isFull) break;
       fileCount += 1;
       if (fileCount === BATCH_FILES_MAX) break;
     }
@@ -125,13 +138,14 @@ export class ObjectFilePool implements AsyncDisposable {
     const { directory, prefix } = this.#options.temporary;
     const names = batch.map(() => `${ownedNamePrefix(prefix)}${randomUUID()}`);
     for (const name of names) claimName(name);
-    const files = batch.map(({ path, bytes }, index) => ({
+    const contents = thread.take(batch);
+    const orders = batch.map(({ path }, index) => ({
       temporary: join(directory, names[index] ?? ''),
       path,
-      bytes,
+      content: contents[index] ?? new Uint8Array(0),
       isDirectoryDurable: this.#durable.has(dirname(path)),
     }));
-    const replies = await thread.write(files);
+    const replies = await thread.write(orders);
     for (const name of names) releaseName(name);
     batch.forEach(({ path, settle }, index) => {
       const reply = replies?.[index] ?? lost('the thread that wrote it ended');
@@ -152,13 +166,14 @@ export class ObjectFilePool implements AsyncDisposable {
 /** One thread, one batch at a time. Once dead it stays dead. */
 class FileThread {
   readonly #worker: Worker;
+  readonly #memory = createObjectFileMemory();
   #finish: ((replies: readonly ObjectFileReply[] | undefined) => void) | undefined;
   #writing: Promise<unknown> = Promise.resolve();
   isDead = false;
 
   constructor(root: string) {
     this.#worker = new Worker(new URL('./object-file-thread.ts', import.meta.url), {
-      workerData: root,
+      workerData: { root, memory: this.#memory } satisfies ObjectFileThreadData,
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 4 },
       name: 'object-file',
     });
@@ -169,17 +184,29 @@ class FileThread {
     this.#worker.on('exit', () => this.#die());
   }
 
+  /** Copies what is to be written next: into the shared memory, or what is too large for it to be handed over. */
+  take(files: readonly WaitingFile[]): ObjectFileOrder['content'][] {
+    let offset = 0;
+    return files.map(({ pieces, byteCount }) => {
+      if (offset + byteCount > this.#memory.length) return joined(pieces, byteCount);
+      const place: ObjectFilePlace = { offset, byteCount };
+      copyPieces(pieces, this.#memory, offset);
+      offset += wholePages(byteCount);
+      return place;
+    });
+  }
+
   /** Undefined when the thread ended before it had answered; the files may be there or not. */
-  async write(files: readonly ObjectFile[]): Promise<readonly ObjectFileReply[] | undefined> {
+  async write(orders: readonly ObjectFileOrder[]): Promise<readonly ObjectFileReply[] | undefined> {
     const { promise, resolve } = Promise.withResolvers<readonly ObjectFileReply[] | undefined>();
     this.#writing = promise;
     if (this.isDead) return undefined;
     this.#finish = resolve;
     this.#worker.ref();
-    this.#worker.postMessage(
-      files,
-      files.map(({ bytes }) => bytes.buffer as ArrayBuffer),
+    const handedOver = orders.flatMap(({ content }) =>
+      'buffer' in content ? [content.buffer] : [],
     );
+    this.#worker.postMessage(orders, handedOver);
     const replies = await promise;
     this.#worker.unref();
     return replies;
@@ -193,6 +220,20 @@ class FileThread {
   #die(): void {
     this.isDead = true;
     this.#finish?.(undefined);
+  }
+}
+
+function joined(pieces: readonly Uint8Array[], byteCount: number): Uint8Array<ArrayBuffer> {
+  const whole = Buffer.allocUnsafeSlow(byteCount);
+  copyPieces(pieces, whole, 0);
+  return whole;
+}
+
+function copyPieces(pieces: readonly Uint8Array[], target: Uint8Array, start: number): void {
+  let offset = start;
+  for (const piece of pieces) {
+    target.set(piece, offset);
+    offset += piece.length;
   }
 }
 

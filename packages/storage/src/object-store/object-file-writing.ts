@@ -5,13 +5,16 @@
  */
 import {
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
+  ftruncateSync,
   linkSync,
   mkdirSync,
   openSync,
   rmSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import type { PutOutcome } from './object-store.ts';
@@ -22,9 +25,20 @@ export interface ObjectFile {
   /** Absolute, below the root. */
   readonly path: string;
   readonly bytes: Uint8Array;
+  /**
+   * For bytes that begin at a page of memory, they and what is behind them up to a whole page: such ones can go
+   * to the disk past the page cache. What is behind them is overwritten.
+   */
+  readonly pages: Uint8Array | undefined;
   /** Whether the names of the directory and of its parents are known to be durable. */
   readonly isDirectoryDurable: boolean;
 }
+
+/**
+ * From here on the page cache costs more than it saves: a fresh page for each 4 KiB, and a copy. The disk still gets
+ * everything before the sync returns.
+ */
+const DIRECT_BYTES_MIN = 64 * 1024;
 
 /** What became of one file; a failure has the system's code (`ENOSPC`) where it has one. */
 export type ObjectFileReply =
@@ -63,7 +77,9 @@ function createObjectFile(root: string, file: ObjectFile): PutOutcome {
   if (existsSync(file.path)) return 'already-exists';
   mkdirSync(dirname(file.temporary), { recursive: true });
   try {
-    writeFileSync(file.temporary, file.bytes, { flag: 'wx', flush: true });
+    if (!writePages(file)) {
+      writeFileSync(file.temporary, file.bytes, { flag: 'wx', flush: true });
+    }
     linkSync(file.temporary, file.path);
     return 'created';
   } catch (error) {
@@ -71,6 +87,31 @@ function createObjectFile(root: string, file: ObjectFile): PutOutcome {
     throw error;
   } finally {
     rmSync(file.temporary, { force: true });
+  }
+}
+
+/** Writes past the page cache; false, with no file left, where file or file system do not go with that. */
+function writePages({ temporary, bytes, pages }: ObjectFile): boolean {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_DIRECT } = constants;
+  if (pages === undefined || bytes.length < DIRECT_BYTES_MIN || O_DIRECT === undefined) {
+    return false;
+  }
+  pages.fill(0, bytes.length);
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_DIRECT, 0o666);
+    for (let written = 0; written < pages.length; ) {
+      written += writeSync(descriptor, pages, written, pages.length - written, written);
+    }
+    ftruncateSync(descriptor, bytes.length);
+    fsyncSync(descriptor);
+    return true;
+  } catch (error) {
+    if (codeOf(error) !== 'EINVAL') throw error;
+    rmSync(temporary, { force: true });
+    return false;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }
 

@@ -10,10 +10,13 @@ export interface ObjectEntry {
 }
 
 /**
- * What is put: bytes; bytes that the caller gives away with their whole ArrayBuffer and never looks at again, which
- * saves a copy; or a finished file that nobody changes any more.
+ * What is put: bytes; bytes in pieces that follow one another, which saves putting them together; or a finished
+ * file. Nobody changes them until the put has succeeded, and after one that failed nobody ever does.
  */
-export type ObjectBody = Uint8Array | { readonly given: Uint8Array } | { readonly path: string };
+export type ObjectBody =
+  | Uint8Array
+  | { readonly pieces: readonly Uint8Array[] }
+  | { readonly path: string };
 
 export type PutOutcome = 'created' | 'already-exists';
 

@@ -199,7 +199,7 @@ async function uploadOf(
   if ('path' in body) {
     return { Body: createReadStream(body.path), ContentLength: (await stat(body.path)).size };
   }
-  const bytes = 'given' in body ? body.given : body;
+  const bytes = 'pieces' in body ? Buffer.concat(body.pieces) : body;
   return { Body: bytes, ContentLength: bytes.length };
 }
 

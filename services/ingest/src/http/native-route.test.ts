@@ -15,6 +15,7 @@ import {
   type HttpServer,
 } from '@tracelake/service-kit';
 import { type NativeHandler, registerNativeBodies, toRouteHandler } from './native-route.ts';
+import { ReceiveBuffers } from './receive-buffers.ts';
 import { REQUEST_OVERHEAD_BYTES } from './request-body.ts';
 
 const KIB = 1024;
@@ -44,7 +45,7 @@ async function startRig(
     healthCheckTimeoutMs: 100,
     requestTimeoutS: 5,
   });
-  const options = { maxBodyBytes, budget, writeTimeoutMs };
+  const options = { maxBodyBytes, budget, buffers: new ReceiveBuffers(), writeTimeoutMs };
   server.app.register(async (native) => {
     registerNativeBodies(native, options);
     const keep: NativeHandler = async (body, signal) => {
@@ -100,6 +101,29 @@ test('any content type, a malformed one and none are accepted, and the body arri
   assert.equal(rig.bodies.length, types.length + 1);
   for (const received of rig.bodies) assert.deepEqual(received, body);
   assert.equal(rig.budget.usedBytes, 0);
+});
+
+test('a body has memory of its own for as long as its write may be under way, after a failure for good', async () => {
+  const seen: { readonly view: Uint8Array; readonly sent: Buffer }[] = [];
+  const gate = Promise.withResolvers<void>();
+  await using rig = await startRig(async (body) => {
+    seen.push({ view: body, sent: Buffer.from(body) });
+    if (body[0] === 1) throw new Error('the write was given up');
+    if (body[0] === 2) await gate.promise;
+  });
+  const post = async (marker: number) => {
+    const body = Buffer.alloc(9000, marker);
+    return (await fetch(`${rig.url}/take`, { method: 'POST', body })).status;
+  };
+  assert.equal(await post(1), 500);
+  const waiting = post(2);
+  while (seen.length < 2) await sleep(5);
+  for (let marker = 3; marker < 20; marker += 1) assert.equal(await post(marker), 200);
+  for (const { view, sent } of seen.slice(0, 2)) assert.deepEqual(Buffer.from(view), sent);
+  gate.resolve();
+  assert.equal(await waiting, 200);
+  const reused = new Set(seen.slice(2).map(({ view }) => view.buffer));
+  assert.equal(reused.size, 1, 'one after the other use the same memory');
 });
 
 test('the answer is an empty 200, and a request without a body is an empty body', async () => {

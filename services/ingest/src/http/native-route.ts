@@ -27,6 +27,7 @@ export function toRouteHandler(handle: NativeHandler, options: NativeRouteOption
     await withDeadline(options.writeTimeoutMs, (signal) =>
       handle(body?.bytes ?? new Uint8Array(0), signal),
     );
+    body?.recycle();
     return reply.code(200).send();
   };
 }

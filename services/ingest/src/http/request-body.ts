@@ -4,15 +4,22 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { type ByteBudget, type ByteReservation, ProblemError } from '@tracelake/service-kit';
+import type { ReceiveBuffers } from './receive-buffers.ts';
 
 export interface BodyLimits {
   readonly maxBodyBytes: number;
   readonly budget: ByteBudget;
+  readonly buffers: ReceiveBuffers;
 }
 
 /** A body and its share of the budget, which disposing gives back. */
 export interface ReceivedBody extends Disposable {
   readonly bytes: Uint8Array;
+  /**
+   * Lets the next body have the memory. Only when nothing looks at it any more, so never after a failure: a write that
+   * was given up may still be under way.
+   */
+  recycle(): void;
 }
 
 /** What a request costs beside its body; bounds how many small ones are held at once. */
@@ -31,8 +38,13 @@ export async function receiveBody(
   const reservation = limits.budget.tryReserve(REQUEST_OVERHEAD_BYTES + declaredBytes);
   if (reservation === undefined) throw overloaded();
   try {
-    const bytes = await collect(request, { ...limits, reservation, declaredBytes });
-    return { bytes, [Symbol.dispose]: () => reservation[Symbol.dispose]() };
+    const whole = limits.buffers.take(declaredBytes);
+    const bytes = await collect(request, { ...limits, reservation, declaredBytes, whole });
+    return {
+      bytes,
+      recycle: () => limits.buffers.giveBack(whole),
+      [Symbol.dispose]: () => reservation[Symbol.dispose](),
+    };
   } catch (error) {
     reservation[Symbol.dispose]();
     throw error;
@@ -42,12 +54,13 @@ export async function receiveBody(
 interface CollectOptions extends BodyLimits {
   readonly reservation: ByteReservation;
   readonly declaredBytes: number;
+  /** Has room for the declared bytes, which have their place in the budget already. */
+  readonly whole: Buffer;
 }
 
 function collect(request: IncomingMessage, options: CollectOptions): Promise<Uint8Array> {
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-  // A declared length has its place in the budget already, so its bytes go where they belong and are held once.
-  const whole = Buffer.allocUnsafeSlow(options.declaredBytes);
+  const { whole } = options;
   const chunks: Buffer[] = [];
   let receivedBytes = 0;
   let placedBytes = 0;
