@@ -8,10 +8,12 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { Secret } from '@tracelake/domain';
 import { migrate, type ObjectStore, openDatabase, openObjectStore, sql } from '@tracelake/storage';
 import { startTestPostgres, startTestS3 } from '@tracelake/test-kit';
+import { InterruptedError } from '../src/cli-error.ts';
 import { runCommand } from './run-command.ts';
 
 let directory = '';
@@ -74,6 +76,31 @@ test('a directory arrives in another, and a second run copies only what is new',
   assert.equal(second.status, 0, second.stderr);
   const { copied, present, is_checked_with_database: isChecked } = JSON.parse(second.stdout);
   assert.deepEqual({ copied, present, isChecked }, { copied: 1, present: 41, isChecked: false });
+});
+
+test('a copy that is interrupted leaves whole objects only, and the next run does the rest', async () => {
+  await using from = await openObjectStore(urlOf('from'));
+  await using to = await openObjectStore(urlOf('to'));
+  const keys = await fill(from, 20);
+  const abort = new AbortController();
+  const copying = runCommand(['copy-store', from.url, to.url, '--concurrency', '1'], {
+    signal: abort.signal,
+  });
+  while ((await contentOf(to)).size < 3) await delay(1);
+  abort.abort(new InterruptedError('SIGINT'));
+  const { status, stderr, stdout } = await copying;
+  assert.equal(status, 130, stdout);
+  assert.match(stderr, /interrupted/);
+  const [wanted, there] = [await contentOf(from), await contentOf(to)];
+  assert.ok(there.size < keys.length, `${there.size} copied before the interruption`);
+  for (const [key, hash] of there) assert.equal(hash, wanted.get(key), key);
+  const rest = await copy([from.url, to.url]);
+  assert.equal(rest.status, 0, rest.stderr);
+  assert.match(
+    rest.stdout,
+    new RegExp(`^${keys.length - there.size} copied .*, ${there.size} there`),
+  );
+  assert.deepEqual(await contentOf(to), wanted);
 });
 
 test('an object that the target has with other bytes is named and left', async () => {
