@@ -11,6 +11,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { parse } from 'yaml';
 import { waitUntilReady } from './harness/readiness.ts';
 import { RunbookLab, SERVICES } from './harness/runbook-lab.ts';
 import {
@@ -71,6 +72,18 @@ test('every link between pages leads somewhere, and the index names every page',
     [],
   );
   for (const link of index.links) assert.ok(files.includes(link), `README.md: ${link}`);
+});
+
+test('every alert leads to the page that is for it', () => {
+  const rules = parse(readFileSync(join(directory, '../alerts/tracelake.rules.yaml'), 'utf8')) as {
+    groups: { rules: { alert?: string; annotations?: { runbook_url: string } }[] }[];
+  };
+  const alerts = rules.groups.flatMap((group) => group.rules).filter(({ alert }) => alert);
+  assert.ok(alerts.length > 20, `${alerts.length} alerts`);
+  for (const { alert, annotations } of alerts) {
+    const file = annotations?.runbook_url.split('/').at(-1) ?? '';
+    assert.match(pages.get(file)?.title ?? '', new RegExp(`^${alert}: `), `${alert}: ${file}`);
+  }
 });
 
 describe('the commands of a page do what it says', { skip: missingTool ?? false }, () => {
