@@ -57,12 +57,16 @@ test('each trouble of the lake is found and has its page', () => {
   const rows = 'tracelake_lake_unannounced_rows';
   const oldest = 'tracelake_lake_unannounced_oldest_seconds';
   const pending = 'tracelake_bus_consumer_pending{stream="TELEMETRY",consumer="lane-3"}';
+  const requests = 'tracelake_bus_consumer_pending{stream="MATERIALIZE",consumer="requests-3"}';
   const cases: [Readonly<Record<string, string>>, string[]][] = [
-    [{ [rows]: '5', [oldest]: '2' }, []],
-    [{ [rows]: '5', [oldest]: '90' }, ['wrong announcements-pending']],
+    [{ [rows]: '5', [oldest]: '100' }, []],
+    [{ [rows]: '5', [oldest]: '130' }, ['wrong announcements-pending']],
     [{ tracelake_lake_lanes_without_owner: '1' }, ['wrong lane-without-owner']],
     [{ [pending]: '5000' }, ['note consumer-lag']],
     [{ [pending]: '20000' }, ['wrong consumer-lag']],
+    [{ [requests]: '99' }, []],
+    [{ [requests]: '100' }, ['note consumer-lag']],
+    [{ [requests]: '1000' }, ['wrong consumer-lag']],
     [{ 'tracelake_bus_stream_messages{stream="DEAD"}': '1' }, ['note dead-letters']],
     [{ tracelake_lake_rejected_blocks: '1' }, ['note blocks-rejected']],
     [{ tracelake_lake_pending_blocks: '1' }, ['note blocks-pending']],
@@ -91,7 +95,7 @@ test('each trouble of a service is found and has its page', () => {
     [[lookAt(), lookAt({ service: 'query', version: undefined })], []],
     [[lookAt({ clockAheadMs: -60_000 })], ['note service-not-ready']],
     [[lookAt({ metrics: disk(500) })], []],
-    [[lookAt({ metrics: disk(100) })], ['note disk-filling']],
+    [[lookAt({ metrics: disk(80) })], ['note disk-filling']],
     [[lookAt({ metrics: disk(10) }), lookAt({ metrics: disk(10) })], ['wrong disk-filling']],
   ];
   for (const [looks, wanted] of cases) {

@@ -4,7 +4,7 @@ import type { Finding } from './finding.ts';
 import type { ServiceLook } from './service-look.ts';
 
 const clockSkewMaxMs = 5000;
-const freeShareNote = 0.15;
+const freeShareNote = 0.1;
 const freeShareWrong = 0.05;
 
 export function judgeServices(looks: readonly ServiceLook[]): Finding[] {
