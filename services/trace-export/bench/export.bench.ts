@@ -223,6 +223,7 @@ try {
     ...figuresOf('async spans', best('async none'), best('async deflate')),
     ...chunkFigures(best('thread none')),
     growthFigure(`${spanCount} spans`, best('thread none')),
+    growthFigure(`${spanCount / 4} async spans`, best('async none')),
     growthFigure('ten times the spans', tenfold),
     growthFigure('a slow reader', slow),
     {
