@@ -145,9 +145,13 @@ function renderSvg(root: Frame, title: string): string {
   };
   draw(root, 0, 0);
   const height = (deepest + 1) * ROW_HEIGHT + 24;
+  const seconds = (root.totalUs / 1e6).toFixed(1);
+  const heading = `${escaped(title)}: busy time of all threads, ${seconds} s`;
+  const font = 'font-family="monospace" font-size="11"';
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="monospace" font-size="11">`,
-    `<text x="4" y="14">${escaped(title)}: busy time of all threads, ${(root.totalUs / 1e6).toFixed(1)} s</text>`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" ${font}>`,
+    `<title>${heading}</title>`,
+    `<text x="4" y="14">${heading}</text>`,
     ...boxes,
     '</svg>\n',
   ].join('\n');

@@ -21,7 +21,7 @@ const rootDir = path.dirname(path.dirname(dockerDir));
 const LABEL = 'org.tracelake.built';
 const PULL_TIMEOUT_MS = 120_000;
 
-export const SERVICES = ['ingest', 'partition-materializer', 'trace-export', 'query'];
+const SERVICES = ['ingest', 'partition-materializer', 'trace-export', 'query'];
 /** The command line: migrates, and helps operators inside a cluster. */
 const CLI = 'cli';
 const PULLED = {
