@@ -3,7 +3,7 @@
  * same threads, memory and views, in rounds that take turns; then what the first queries of a process cost, by
  * step. Each figure is the best of its rounds. CPU is that of the service and the process that answers, and of
  * this process while DuckDB runs in it; the start of the next query's process is apart from it.
- * Run: `npm run bench -- bench/query.bench [--spans N] [--rounds N]`.
+ * Run: `npm run bench -- bench/query.bench [--spans N] [--rounds N] [--only REGEXP]`.
  */
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -36,10 +36,13 @@ const { values } = parseArgs({
   options: {
     spans: { type: 'string' },
     rounds: { type: 'string' },
+    only: { type: 'string' },
   },
 });
 const spanCount = Number(values.spans ?? 1_000_000);
 const rounds = Number(values.rounds ?? 3);
+/** Titles of the queries measured warm. */
+const only = new RegExp(String(values.only ?? ''));
 
 await using stack = await startProcessStack();
 const service = await stack.startService('query', {
@@ -118,7 +121,7 @@ interface Figures {
 
 /** Keeps the best of each query's rounds. */
 async function measureRound(best: Map<string, Figures>): Promise<void> {
-  for (const { title, sql } of queries) {
+  for (const { title, sql } of queries.filter((query) => only.test(query.title))) {
     const none = { ours: Infinity, duckDb: Infinity, oursCpu: Infinity, duckDbCpu: Infinity };
     const known = best.get(title) ?? none;
     const ours = await ask(sql);
