@@ -47,7 +47,7 @@ export async function listInstances(
 }
 
 /** Blocks are looked at only where a range needs them: a lake has far more of them than streams. */
-export function instancesSql({ view, processId, begin, end }: InstancesRequest): string {
+function instancesSql({ view, processId, begin, end }: InstancesRequest): string {
   const instance = view.instanceRule === 'process' ? 'process_id' : 'stream_id';
   const isBounded = begin !== undefined || end !== undefined;
   const [table, tags] = isBounded ? ['blocks', '"streams.tags"'] : ['streams', 'tags'];
