@@ -122,3 +122,20 @@ test('an eager view that is not built shows how far it is behind, and which inst
   await becomes(service, 'tracelake_materializer_eager_behind_seconds', 0);
   await becomes(service, 'tracelake_materializer_eager_pending', 0);
 });
+
+test('a look that Postgres keeps waiting is given up, and its figures are left out until the next', async () => {
+  await using service = await lab.start(OBSERVE_OFTEN);
+  await eventually('figures', async () => {
+    return (await read(service, 'tracelake_lake_observed_timestamp_seconds')) !== undefined;
+  });
+  const blocks = await read(service, 'tracelake_lake_blocks');
+  assert.ok(blocks !== undefined);
+  const failures = 'tracelake_lake_observe_failures_total{source="lake"}';
+  const earlier = (await read(service, failures)) ?? 0;
+  await lab.lake.database.transaction(async (transaction) => {
+    await transaction.query(sql`LOCK TABLE blocks IN ACCESS EXCLUSIVE MODE`);
+    await becomes(service, 'tracelake_lake_blocks', undefined);
+    assert.ok(((await read(service, failures)) ?? 0) > earlier);
+  });
+  await becomes(service, 'tracelake_lake_blocks', blocks);
+});
