@@ -4,7 +4,8 @@
  * the body, with the same client, and what the disk syncs in a second. Rounds are interleaved and the best counts.
  *
  * `--seconds` for each cell (0.8), `--rounds` (3), `--connections` (1,16,64), `--kilobytes` (4.5,200,2900),
- * `--writer-threads` of the service, `--warm-up` in seconds (3), `--node-options` for the service, as `--cpu-prof`.
+ * `--writer-threads` of the service, `--disk-ms` for each measurement of the disk (300, 0 for none), `--warm-up` in
+ * seconds (3), `--node-options` for the service, as `--cpu-prof`.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -33,6 +34,7 @@ const { values } = parseArgs({
     kilobytes: { type: 'string', default: '4.5,200,2900' },
     'memory-seconds': { type: 'string', default: '0.5' },
     'warm-up': { type: 'string', default: '3' },
+    'disk-ms': { type: 'string', default: '300' },
     'writer-threads': { type: 'string', default: '' },
     'node-options': { type: 'string', default: '' },
   },
@@ -41,6 +43,7 @@ const { values } = parseArgs({
 const listOf = (text: unknown) => String(text).split(',').filter(Boolean).map(Number);
 const cellMs = Number(values.seconds) * 1000;
 const rounds = Number(values.rounds);
+const diskMs = Number(values['disk-ms']);
 const cells = listOf(values.kilobytes).flatMap((kilobytes) =>
   listOf(values.connections).map((connections) => ({ kilobytes, connections })),
 );
@@ -150,13 +153,13 @@ for (let round = 0; round < rounds; round++) {
     stored.set(cell, [...(stored.get(cell) ?? []), await load(ingestPort, cell, cellMs)]);
     read.set(cell, [...(read.get(cell) ?? []), await load(barePort, cell, cellMs / 2)]);
   }
-  for (const kind of ['file', 'object'] as const) {
+  for (const kind of diskMs > 0 ? (['file', 'object'] as const) : []) {
     for (const writers of [1, 4, 16, 64]) {
       const rate = await ask<number>(probe, {
         directory,
         writers,
         bytes: 4500,
-        durationMs: 300,
+        durationMs: diskMs,
         kind,
       });
       const name = `${kind} of 4.5 KB, ${writers} writer${writers === 1 ? '' : 's'}`;
