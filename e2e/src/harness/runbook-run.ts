@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { waitUntilReady } from './readiness.ts';
 import { RunbookLab, SERVICES } from './runbook-lab.ts';
@@ -35,34 +34,42 @@ export function choosePages(
   return new Map([...pages].filter(([file]) => isChosen(file)));
 }
 
-/** A test for each page; those that leave the system as it was share one. */
-export async function testPages(pages: ReadonlyMap<string, RunbookPage>): Promise<void> {
-  const missingTool = await findMissingTool(['bash', 'curl']);
-  describe('the commands of a page do what it says', { skip: missingTool ?? false }, () => {
-    let shared: RunbookLab | undefined;
-    after(() => shared?.[Symbol.asyncDispose]());
+/** Runs pages one after the other; those that leave the system as it was share one. */
+export class RunbookRunner implements AsyncDisposable {
+  /** Why no page can be run here. */
+  readonly missing: string | undefined;
+  #shared: RunbookLab | undefined;
 
-    for (const [file, page] of pages) {
-      test(file, async () => {
-        const startMs = performance.now();
-        if (PAGES_WITH_OWN_SYSTEM.has(file)) {
-          await using lab = await RunbookLab.open();
-          await runPage(file, page, lab);
-        } else {
-          shared ??= await RunbookLab.open();
-          try {
-            await runPage(file, page, shared);
-          } catch (error) {
-            // What the page left half done is no concern of the next one.
-            await shared[Symbol.asyncDispose]();
-            shared = undefined;
-            throw error;
-          }
-        }
-        console.log(`${file}: ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
-      });
+  private constructor(missing: string | undefined) {
+    this.missing = missing;
+  }
+
+  static async create(): Promise<RunbookRunner> {
+    return new RunbookRunner(await findMissingTool(['bash', 'curl']));
+  }
+
+  async run(file: string, page: RunbookPage): Promise<void> {
+    const startMs = performance.now();
+    if (PAGES_WITH_OWN_SYSTEM.has(file)) {
+      await using lab = await RunbookLab.open();
+      await runPage(file, page, lab);
+    } else {
+      this.#shared ??= await RunbookLab.open();
+      try {
+        await runPage(file, page, this.#shared);
+      } catch (error) {
+        // What the page left half done is no concern of the next one.
+        await this[Symbol.asyncDispose]();
+        throw error;
+      }
     }
-  });
+    console.log(`${file}: ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#shared?.[Symbol.asyncDispose]();
+    this.#shared = undefined;
+  }
 }
 
 export function readPage(file: string): RunbookPage {
