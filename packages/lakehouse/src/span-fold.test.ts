@@ -136,6 +136,24 @@ test('a mismatched end closes the nearest open span of its own scope and counts'
   assert.equal(fold.mismatchedEnds, 1);
 });
 
+test('ends without a begin take no room from the spans that begin after them', () => {
+  for (const count of [1, 63, 64, 65, 200]) {
+    const fold = new SpanFold(calibration, undefined);
+    const texts: EventText[] = [];
+    for (let n = 0; n < count; n++) texts.push(['end', 'orphan', 10 + n]);
+    for (let n = 0; n < count; n++) texts.push(['begin', 'nested', 1000 + n]);
+    for (let n = 0; n < count; n++) texts.push(['end', 'nested', 2000 + n]);
+    add(fold, [0, 5000], 0, texts);
+    const rows = lines(fold.toColumns());
+    const orphans = Array.from({ length: count }, (_, n) => `${n} -1 1 orphan 0-${10 + n}*`);
+    const nested = Array.from({ length: count }, (_, n) => {
+      const parent = n === 0 ? -1 : count + n - 1;
+      return `${count + n} ${parent} ${n + 1} nested ${1000 + n}-${1999 + count - n}`;
+    });
+    assert.deepEqual(rows, [...orphans, ...nested]);
+  }
+});
+
 test('a chain without thread spans has no rows, and no spans are made of block times', () => {
   const fold = new SpanFold(calibration, undefined);
   add(fold, [0, 100], 0, []);

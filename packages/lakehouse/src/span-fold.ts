@@ -178,7 +178,8 @@ export class SpanFold {
   #addOrphan(events: SpanEvents, index: number, scope: number): void {
     this.orphanEnds++;
     const endNs = events.times[index] ?? 0n;
-    this.#rows.reserve(1);
+    // The rows reserved for the block are those of its begins, each of which still has to find its own.
+    this.#rows.reserve(events.count - index);
     addRow(this.#rows, {
       id: events.eventIds[index] ?? 0n,
       parent: THREAD_ID,
