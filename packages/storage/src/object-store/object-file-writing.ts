@@ -40,6 +40,9 @@ export interface ObjectFile {
  */
 const DIRECT_BYTES_MIN = 64 * 1024;
 
+/** What file systems answer that cannot write past the page cache, or not from this memory. */
+const NOT_DIRECT: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP']);
+
 /** What became of one file; a failure has the system's code (`ENOSPC`) where it has one. */
 export type ObjectFileReply =
   | { readonly outcome: PutOutcome }
@@ -107,7 +110,7 @@ function writePages({ temporary, bytes, pages }: ObjectFile): boolean {
     fsyncSync(descriptor);
     return true;
   } catch (error) {
-    if (codeOf(error) !== 'EINVAL') throw error;
+    if (!NOT_DIRECT.has(codeOf(error) ?? '')) throw error;
     rmSync(temporary, { force: true });
     return false;
   } finally {
