@@ -44,6 +44,23 @@ test('a size does not depend on the machine and has the narrow band', () => {
   assert.equal(verdictOf(size(11, 100), size(10, 100)), 'WORSE');
 });
 
+test('memory is held to its promise, whatever the baseline was', () => {
+  const memory = (value: number): ReportedFigure => {
+    const kind = { better: 'lower', scalesWithMachine: false, target: 256 } as const;
+    return { ...rate(value), ...kind, unit: 'MB' };
+  };
+  assert.equal(verdictOf(memory(200), memory(20)), 'ok');
+  assert.equal(verdictOf(memory(257), memory(256)), 'WORSE');
+});
+
+test('what chance decides is shown and fails nothing', () => {
+  const shown = compareFigures({ [RATE]: { ...rate(1), gated: false } }, { [RATE]: rate(100) }, [
+    FILE,
+  ]);
+  assert.equal(shown[0]?.verdict, 'not gated');
+  assert.ok(!hasRegression(shown));
+});
+
 test('a figure that is no number is worse', () => {
   assert.equal(verdictOf(rate(Number.NaN), rate(100)), 'WORSE');
 });

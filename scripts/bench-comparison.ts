@@ -10,7 +10,9 @@ export interface ReportedFigure {
   readonly value: number;
   readonly unit: string;
   readonly better: 'higher' | 'lower';
+  readonly target?: number;
   readonly scalesWithMachine?: boolean;
+  readonly gated?: boolean;
   /** Rounds of the reference loop in a CPU second. */
   readonly reference: number;
 }
@@ -18,7 +20,7 @@ export interface ReportedFigure {
 /** Figures by benchmark and name: `packages/transit/bench/decode.bench.ts: spans decoded`. */
 export type Figures = Readonly<Record<string, ReportedFigure>>;
 
-export type Verdict = 'ok' | 'better' | 'WORSE' | 'new' | 'not measured';
+export type Verdict = 'ok' | 'better' | 'WORSE' | 'new' | 'not measured' | 'not gated';
 
 export interface Comparison {
   readonly figure: string;
@@ -63,8 +65,24 @@ function compare(
   if (before === undefined) return { ...known, ratio: undefined, verdict: 'new' };
   if (now === undefined) return { ...known, ratio: undefined, verdict: 'not measured' };
   const ratio = ratioOf(now, before);
-  const band = isTime(before) ? NOISE_BANDS.time : NOISE_BANDS.count;
+  if (now.gated === false) return { ...known, ratio, verdict: 'not gated' };
+  if (isMemory(now)) return { ...known, ratio, verdict: isOverTarget(now) ? 'WORSE' : 'ok' };
+  const band = isTime(before) || isTimeRatio(before) ? NOISE_BANDS.time : NOISE_BANDS.count;
   return { ...known, ratio, verdict: verdictOf(ratio, band) };
+}
+
+/** One time over another of the same run: as noisy as they are, whatever the machine's speed. */
+function isTimeRatio({ unit }: ReportedFigure): boolean {
+  return unit === 'times' || unit.startsWith('ratio');
+}
+
+/** Memory of a process moves by tens of megabytes between runs, so only its promised bound is held. */
+function isMemory({ unit, better, scalesWithMachine }: ReportedFigure): boolean {
+  return better === 'lower' && scalesWithMachine === false && /^Mi?B\b/.test(unit);
+}
+
+function isOverTarget({ value, target }: ReportedFigure): boolean {
+  return target !== undefined && !(value <= target);
 }
 
 /** Not a number (a benchmark that reported nonsense) is worse than anything. */

@@ -17,6 +17,8 @@ export interface BenchFigure {
   readonly target?: number;
   /** A count of bytes or chunks does not change with the machine's speed: false. Default true. */
   readonly scalesWithMachine?: boolean;
+  /** Shown by the gate and never failed on: what chance decides, such as a longest delay. Default true. */
+  readonly gated?: boolean;
 }
 
 /** Prints the figures, and appends them to the file that `TRACELAKE_BENCH_REPORT` names. */
