@@ -1,6 +1,7 @@
 export { type ApiKey, ApiKeyRing, readApiKeys } from './api-keys.ts';
 export { type ExposureRule, findExposureProblem, isLoopback } from './bind-rule.ts';
 export { ByteBudget, type ByteReservation } from './byte-budget.ts';
+export { ClientConnection } from './client-connection.ts';
 export { busSettingsOf, type CommonConfig, readCommonConfig } from './config.ts';
 export { ConfigError, type ConfigIssue } from './config-error.ts';
 export { type Environment, EnvReader, type NumberRange, type UrlRule } from './env-reader.ts';

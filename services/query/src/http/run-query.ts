@@ -1,3 +1,4 @@
+import { ClientConnection } from '@tracelake/service-kit';
 /**
  * One query from request to last byte: a place in the queue, a process that parses, partitions made current,
  * the statement run, its bytes sent. Until the first rows are there a failure is a problem document; after it
@@ -13,7 +14,6 @@ import type { ResolvedSources, SourceResolver } from '../planning/source-resolve
 import { QueryError } from '../query-error.ts';
 import type { QueryQueue } from '../query-queue.ts';
 import type { QueryFacts, QueryOutcome, TelemetryEvents } from '../telemetry-events.ts';
-import { ClientConnection } from './client-connection.ts';
 import {
   CONTENT_TYPES,
   parseQueryRequest,
@@ -70,7 +70,10 @@ export class QueryRunner {
 
   /** Whatever failed because the client went away failed for that reason. */
   async #answer(answer: Answer): Promise<void> {
-    using client = new ClientConnection(answer.response);
+    using client = new ClientConnection(
+      answer.response,
+      () => new QueryError('query.client-gone', 'the client has gone away'),
+    );
     try {
       using _place = await this.#ports.queue.enter(client.signal);
       await this.#run(answer, client.signal);

@@ -1,3 +1,4 @@
+import { ClientConnection } from '@tracelake/service-kit';
 /**
  * One export from request to last byte: find the partitions current, fix what is read, start the generator
  * in the background, send its chunks. Until the first chunk is there a failure is a problem document; after
@@ -22,7 +23,6 @@ import {
 import type { ExportOutcome, TelemetryEvents } from '../telemetry-events.ts';
 import type { TraceStream } from '../trace-generation.ts';
 import { planTrace, type TracePlan } from '../trace-plan.ts';
-import { ClientConnection } from './client-connection.ts';
 import { unknownProcess } from './list-processes.ts';
 
 export interface ReadLeaseLike extends AsyncDisposable {
@@ -77,7 +77,10 @@ export class TraceExporter {
 
   /** Whatever failed because the client went away failed for that reason. */
   async #exportTo(wanted: ExportRequest, answer: Answer): Promise<void> {
-    using client = new ClientConnection(answer.response);
+    using client = new ClientConnection(
+      answer.response,
+      () => new ExportError('trace-export.client-gone', 'the client has gone away'),
+    );
     try {
       await this.#export(wanted, answer, client.signal);
     } catch (error) {

@@ -1,22 +1,23 @@
 import type { ServerResponse } from 'node:http';
-import { QueryError } from '../query-error.ts';
 
 /** Notices a client that goes away before its answer is complete. */
 export class ClientConnection implements Disposable {
   readonly #response: ServerResponse;
   readonly #gone = new AbortController();
-  readonly #onClose = () => {
-    if (this.#response.writableFinished) return;
-    this.#gone.abort(new QueryError('query.client-gone', 'the client has gone away'));
-  };
+  readonly #onClose: () => void;
 
-  constructor(response: ServerResponse) {
+  /** `goneError` makes the reason of `signal` in the service's own words. */
+  constructor(response: ServerResponse, goneError: () => Error) {
     this.#response = response;
+    this.#onClose = () => {
+      if (response.writableFinished) return;
+      this.#gone.abort(goneError());
+    };
     response.once('close', this.#onClose);
     if (response.destroyed) this.#onClose();
   }
 
-  /** Fires with `query.client-gone`. */
+  /** Fires when the client has gone. */
   get signal(): AbortSignal {
     return this.#gone.signal;
   }
