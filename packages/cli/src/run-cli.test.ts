@@ -40,6 +40,7 @@ const commands = [
   'backfill',
   'migrate',
   'copy-store',
+  'retention',
   'dead-letters',
   'doctor',
   'cost',

@@ -15,6 +15,7 @@ import { partitionsCommand } from './commands/partitions.ts';
 import { processesCommand } from './commands/processes.ts';
 import { queryCommand } from './commands/query.ts';
 import { replayCommand } from './commands/replay.ts';
+import { retentionCommand } from './commands/retention.ts';
 import { topCommand } from './commands/top.ts';
 import { upCommand } from './commands/up.ts';
 
@@ -31,6 +32,7 @@ const commands: readonly Command[] = [
   backfillCommand,
   migrateCommand,
   copyStoreCommand,
+  retentionCommand,
   deadLettersCommand,
   doctorCommand,
   costCommand,

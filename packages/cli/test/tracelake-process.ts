@@ -18,13 +18,18 @@ export interface TracelakeProcess {
   }>;
 }
 
-/** Without a text for its stdin that is closed. */
+/** Without a text for its stdin that is closed; `env` is set beside what the test itself has. */
 export function startTracelake(
   argv: readonly string[],
   cwd: string,
   stdin?: string,
+  env: Readonly<Record<string, string>> = {},
 ): TracelakeProcess {
-  const child = spawn(process.execPath, [bin, ...argv], { cwd, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [bin, ...argv], {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   child.stdin.end(stdin ?? '');
   const stdout: Buffer[] = [];
   let stderr = '';

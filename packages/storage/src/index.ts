@@ -61,6 +61,18 @@ export {
 export { type MigrationReport, migrate } from './postgres/migrate.ts';
 export { type SqlStatement, sql } from './postgres/sql.ts';
 export {
+  findMomentBack,
+  findProcessHoldings,
+  forgetBlocks,
+  hideProcess,
+  listNewestBlockKeys,
+  listQuietProcesses,
+  listRemovableBlocks,
+  type ProcessHoldings,
+  retirePartitionsOf,
+  retireUnowned,
+} from './process-removal.ts';
+export {
   type ProcessListFilter,
   ProcessRepository,
   type ProcessSummary,

@@ -22,6 +22,10 @@ export const objectKeys = {
   block(processId: ProcessId, streamId: StreamId, blockId: BlockId): string {
     return `${BLOCK_PREFIX}${processId}/${streamId}/${blockId}`;
   },
+  /** Below it lie the objects of all blocks of the process, and nothing else. */
+  blocksOf(processId: ProcessId): string {
+    return `${BLOCK_PREFIX}${processId}/`;
+  },
   partition({ viewSet, instance, day, partitionId, attempt }: PartitionKeyParts): string {
     return `${PARTITION_PREFIX}${viewSet}/${instance}/${day}/${partitionId}-${attempt}.parquet`;
   },

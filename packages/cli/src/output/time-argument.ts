@@ -38,6 +38,16 @@ export function readTimeArgument(option: string, text: string, nowNs: Nanosecond
   );
 }
 
+/** Reads an age (`30d`, `12h`) into milliseconds, rounded down. Throws a usage error for anything else. */
+export function readAgeArgument(option: string, text: string): number {
+  const match = relative.exec(text);
+  const unit = unitNs[match?.[2] ?? ''];
+  if (match === null || unit === undefined) {
+    throw usageError(`${option} must be an age (30d, 12h, 90m), not "${text}"`);
+  }
+  return Number((BigInt(match[1] ?? '0') * unit) / 1_000_000n);
+}
+
 export interface RangeArguments {
   /** RFC 3339. */
   readonly begin: string | undefined;
