@@ -1,7 +1,8 @@
 /** Puts messages into streams: a window of them is on the way at a time, each answered by the server. */
-import { JetStreamApiError, jetstream, type PubAck } from '@nats-io/jetstream';
-import { errors, headers, type MsgHdrs } from '@nats-io/nats-core';
+import { JetStreamApiError, type PubAck, PubHeaders } from '@nats-io/jetstream';
+import { errors, headers, type MsgHdrs, type NatsConnection } from '@nats-io/nats-core';
 import { errorMessage } from '@tracelake/domain';
+import { AckInbox } from './ack-inbox.ts';
 import type { BusConnection } from './bus-connection.ts';
 import { BusError } from './bus-error.ts';
 import type { BusEventListener } from './bus-event.ts';
@@ -48,6 +49,7 @@ export class Publisher {
   readonly #window: PublishWindow;
   readonly #closing = new AbortController();
   readonly #onTheWay = new Set<Promise<unknown>>();
+  readonly #inboxes = new WeakMap<NatsConnection, AckInbox>();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -68,8 +70,32 @@ export class Publisher {
    * acknowledgement stays out: the stream keeps one of them.
    */
   async publish(message: OutgoingMessage, options: PublishOptions = {}): Promise<PublishReceipt> {
+    using deadline = this.#deadlineOf(options);
+    return await this.#publishAndTell(message, options, deadline.signal);
+  }
+
+  /** As `publish` does, with one deadline for all, and on the wire together as far as the window has places. */
+  async publishAll(
+    messages: readonly OutgoingMessage[],
+    options: PublishOptions = {},
+  ): Promise<PromiseSettledResult<PublishReceipt>[]> {
+    using deadline = this.#deadlineOf(options);
+    return await Promise.allSettled(
+      messages.map((message) => this.#publishAndTell(message, options, deadline.signal)),
+    );
+  }
+
+  #deadlineOf({ timeoutMs = DEFAULT_TIMEOUT_MS, signal }: PublishOptions) {
+    return publishDeadline(timeoutMs, [this.#closing.signal, signal]);
+  }
+
+  async #publishAndTell(
+    message: OutgoingMessage,
+    options: PublishOptions,
+    signal: AbortSignal,
+  ): Promise<PublishReceipt> {
     const startMs = performance.now();
-    const work = this.#publish(message, options);
+    const work = this.#publish(message, options, signal);
     this.#onTheWay.add(work);
     try {
       const receipt = await work;
@@ -100,10 +126,11 @@ export class Publisher {
     this.#closing.abort(new BusError('bus.closed', 'the bus is closed'));
   }
 
-  async #publish(message: OutgoingMessage, options: PublishOptions): Promise<PublishReceipt> {
-    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    using deadline = publishDeadline(timeoutMs, [this.#closing.signal, options.signal]);
-    const { signal } = deadline;
+  async #publish(
+    message: OutgoingMessage,
+    options: PublishOptions,
+    signal: AbortSignal,
+  ): Promise<PublishReceipt> {
     if (options.whenDown !== 'wait') this.#options.connection.require();
     using _place = await this.#window.enter(signal);
     for (let attempt = 1; ; attempt++) {
@@ -112,14 +139,11 @@ export class Publisher {
           ? await this.#options.connection.whenUp(signal)
           : this.#options.connection.require();
       try {
-        const sent = jetstream(connection, { timeout: ACK_TIMEOUT_MS }).publish(
-          message.subject,
-          message.data,
-          {
-            headers: natsHeaders(message.headers),
-            ...(message.messageId === undefined ? {} : { msgID: message.messageId }),
-          },
-        );
+        const sent = this.#inboxOf(connection).send({
+          subject: message.subject,
+          data: message.data,
+          headers: natsHeaders(message),
+        });
         return receiptOf(await raceAbort(sent, signal));
       } catch (error) {
         signal.throwIfAborted();
@@ -130,6 +154,14 @@ export class Publisher {
         signal.throwIfAborted();
       }
     }
+  }
+
+  #inboxOf(connection: NatsConnection): AckInbox {
+    const known = this.#inboxes.get(connection);
+    if (known !== undefined) return known;
+    const inbox = new AckInbox(connection, ACK_TIMEOUT_MS);
+    this.#inboxes.set(connection, inbox);
+    return inbox;
   }
 }
 
@@ -206,11 +238,12 @@ function publishDeadline(
   };
 }
 
-function natsHeaders(entries: ReadonlyMap<string, readonly string[]> | undefined): MsgHdrs {
+function natsHeaders({ headers: entries, messageId }: OutgoingMessage): MsgHdrs {
   const result = headers();
   for (const [name, values] of entries ?? []) {
     for (const value of values) result.append(name, value);
   }
+  if (messageId !== undefined) result.set(PubHeaders.MsgIdHdr, messageId);
   return result;
 }
 

@@ -82,6 +82,6 @@ export { ReadLease, type ReadLeaseOptions } from './read-lease.ts';
 export type { ProcessFacts, StreamFacts } from './snapshot-context.ts';
 export { StorageError, type StorageErrorCode } from './storage-error.ts';
 export { REJECTED_IDS_MAX, type StreamBlocks } from './stream-blocks.ts';
-export { StreamRepository, type UnannouncedStream } from './stream-repository.ts';
+export { type StreamOwner, StreamRepository, type UnannouncedStream } from './stream-repository.ts';
 export { requeueRecent, type UnannouncedFilter } from './unannounced.ts';
 export { makeWorkDirectory, type WorkDirectory } from './work-directory.ts';

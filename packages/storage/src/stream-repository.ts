@@ -3,7 +3,7 @@ import type { ProcessId, StreamId, StreamInfo, UserDefinedType } from '@tracelak
 import type { SourceStream } from '@tracelake/lakehouse';
 import { decodeUserDefinedTypes, encodeUserDefinedTypes } from '@tracelake/transit';
 import type { Queryable } from './postgres/database.ts';
-import { fragment, sql } from './postgres/sql.ts';
+import { fragment, prepared, sql } from './postgres/sql.ts';
 import { storableProperties, storableText } from './postgres/storable-text.ts';
 import { listUnannouncedIds, markAnnounced, type UnannouncedFilter } from './unannounced.ts';
 
@@ -12,6 +12,12 @@ export interface UnannouncedStream {
   readonly processId: ProcessId;
   readonly tags: readonly string[];
   readonly insertTimeUs: bigint;
+}
+
+/** What the blocks of a stream need of it. */
+export interface StreamOwner {
+  readonly processId: ProcessId;
+  readonly tags: readonly string[];
 }
 
 export interface StreamRow {
@@ -62,6 +68,16 @@ export class StreamRepository {
       signal,
     );
     return sourceStreamsOf(rows)[0];
+  }
+
+  /** Without the metadata, which may be large. */
+  async findOwner(id: StreamId, signal?: AbortSignal): Promise<StreamOwner | undefined> {
+    const statement = sql`SELECT process_id, tags FROM streams WHERE stream_id = ${id}`;
+    const [row] = await this.#db.query<Pick<StreamRow, 'process_id' | 'tags'>>(
+      prepared('streams-owner', statement),
+      signal,
+    );
+    return row && { processId: row.process_id, tags: row.tags };
   }
 
   /**

@@ -6,11 +6,11 @@ export type Announcement =
   | ({ readonly kind: 'stream' } & UnannouncedStream)
   | ({ readonly kind: 'block' } & UnannouncedBlock);
 
-/** Resolves once the bus has acknowledged the message. */
-export type PublishAnnouncement = (
-  announcement: Announcement,
+/** Resolves once the bus has acknowledged each or failed to; the result at each index is of the one there. */
+export type PublishAnnouncements = (
+  announcements: readonly Announcement[],
   signal: AbortSignal,
-) => Promise<void>;
+) => Promise<readonly PromiseSettledResult<unknown>[]>;
 
 export function idOf(announcement: Announcement): string {
   switch (announcement.kind) {

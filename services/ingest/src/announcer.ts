@@ -1,13 +1,14 @@
 /**
- * Tells the bus of new rows after they are durable, without anybody waiting for it. A window of messages is
+ * Tells the bus of new rows after they are durable, without anybody waiting for it. What comes within a few
+ * milliseconds goes out together, which costs the connection and the server less. A window of messages is
  * unacknowledged at a time and a bounded queue waits behind it. What does not fit, or fails, is left: its row
  * is still marked as unannounced, and the sweeper finds it.
  */
-import type { Announcement, PublishAnnouncement } from './announcement.ts';
+import type { Announcement, PublishAnnouncements } from './announcement.ts';
 import type { TelemetryEvents } from './telemetry-events.ts';
 
 export interface AnnouncerOptions {
-  readonly publish: PublishAnnouncement;
+  readonly publish: PublishAnnouncements;
   /** Called once the bus has acknowledged. */
   readonly onAnnounced: (announcement: Announcement) => void;
   readonly events: TelemetryEvents;
@@ -15,7 +16,9 @@ export interface AnnouncerOptions {
   readonly queueMessages: number;
   /** Messages published and not yet acknowledged. */
   readonly windowMessages?: number;
-  /** How long the bus may take to acknowledge one message. */
+  /** How long the first of those that go out together waits for the others. */
+  readonly gatherMs?: number;
+  /** How long the bus may take to acknowledge what went out together. */
   readonly acknowledgeTimeoutMs?: number;
   /** How long nothing is tried after a failure. */
   readonly pauseMs?: number;
@@ -25,6 +28,7 @@ export class Announcer implements AsyncDisposable {
   readonly #options: Required<AnnouncerOptions>;
   readonly #queue: Announcement[] = [];
   readonly #stopped = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
   #unacknowledged = 0;
   #pausedUntilMs = 0;
   #isPaused = false;
@@ -34,6 +38,7 @@ export class Announcer implements AsyncDisposable {
   constructor(options: AnnouncerOptions) {
     this.#options = {
       windowMessages: 100,
+      gatherMs: 5,
       acknowledgeTimeoutMs: 5000,
       pauseMs: 1000,
       ...options,
@@ -57,7 +62,7 @@ export class Announcer implements AsyncDisposable {
       return;
     }
     this.#queue.push(announcement);
-    this.#pump();
+    this.#timer ??= setTimeout(() => this.#pump(), this.#options.gatherMs);
   }
 
   /** Publishes what is queued, for as long as the signal allows; the rest is left to the sweeper. */
@@ -66,6 +71,7 @@ export class Announcer implements AsyncDisposable {
     if (this.#isIdle()) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onIdle = resolve;
+    this.#pump();
     const onAbort = () => {
       this.#leaveQueued();
       this.#stopped.abort(signal.reason);
@@ -81,30 +87,36 @@ export class Announcer implements AsyncDisposable {
   }
 
   #pump(): void {
-    while (this.#unacknowledged < this.#options.windowMessages) {
-      const announcement = this.#queue.shift();
-      if (announcement === undefined) break;
-      this.#unacknowledged += 1;
-      void this.#publish(announcement);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const places = this.#options.windowMessages - this.#unacknowledged;
+    const batch = this.#queue.splice(0, places);
+    if (batch.length > 0) {
+      this.#unacknowledged += batch.length;
+      void this.#publish(batch);
     }
     if (this.#isIdle()) this.#onIdle?.();
   }
 
-  async #publish(announcement: Announcement): Promise<void> {
+  async #publish(batch: readonly Announcement[]): Promise<void> {
     const { publish, onAnnounced, events, acknowledgeTimeoutMs } = this.#options;
     using deadline = new Deadline(acknowledgeTimeoutMs, this.#stopped.signal);
-    try {
-      await publish(announcement, deadline.signal);
-      events.announced(announcement.kind, 'request', 'announced');
-      onAnnounced(announcement);
-      this.#resume();
-    } catch (error) {
-      events.announced(announcement.kind, 'request', 'left-to-sweeper');
-      this.#pause(error);
-    } finally {
-      this.#unacknowledged -= 1;
-      this.#pump();
+    const results = await publish(batch, deadline.signal).catch((reason: unknown) =>
+      batch.map(() => ({ status: 'rejected' as const, reason })),
+    );
+    let failure: PromiseRejectedResult | undefined;
+    for (const [index, announcement] of batch.entries()) {
+      const result = results[index];
+      const isAnnounced = result?.status === 'fulfilled';
+      events.announced(announcement.kind, 'request', isAnnounced ? 'announced' : 'left-to-sweeper');
+      if (isAnnounced) onAnnounced(announcement);
+      else failure ??= result;
     }
+    if (failure === undefined) this.#resume();
+    else this.#pause(failure.reason);
+    this.#unacknowledged -= batch.length;
+    // What waits for a place goes at once, what gathers at its time.
+    if (this.#timer === undefined) this.#pump();
   }
 
   /** With the bus down every attempt costs its timeout: the queue is left to the sweeper for a while. */

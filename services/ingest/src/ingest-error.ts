@@ -9,6 +9,8 @@ export type IngestErrorCode =
   | 'ingest.overloaded'
   /** An object that was there a moment ago is gone; trying again settles it. */
   | 'ingest.object-vanished'
+  /** A block names another process than its stream belongs to. */
+  | 'ingest.process-mismatch'
   /** The store or the database took too long. */
   | 'ingest.write-timeout';
 

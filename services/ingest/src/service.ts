@@ -29,7 +29,7 @@ import type { IngestConfig } from './config.ts';
 import { problemOfIngestError } from './http/error-response.ts';
 import { ReceiveBuffers } from './http/receive-buffers.ts';
 import { registerRoutes } from './http/routes.ts';
-import { StreamTags } from './stream-tags.ts';
+import { KnownStreams } from './known-streams.ts';
 import { TelemetryEvents } from './telemetry-events.ts';
 import { UnannouncedSweeper } from './unannounced-sweeper.ts';
 
@@ -57,9 +57,9 @@ export async function createIngestService(
     streams: new StreamRepository(db),
     blocks: new BlockRepository(db),
   };
-  const streamTags = new StreamTags(tables.streams);
+  const knownStreams = new KnownStreams({ streams: tables.streams });
   const bus = stack.use(await openBus(config, events));
-  const announcer = startAnnouncing(stack, { config, db, bus, tables, streamTags, events });
+  const announcer = startAnnouncing(stack, { config, db, bus, tables, events });
   const budget = new ByteBudget(config.maxInFlightBytes);
   const writeTimeoutMs = config.writeTimeoutS * 1000;
   const { blocks } = tables;
@@ -75,7 +75,7 @@ export async function createIngestService(
     server.app,
     {
       ...tables,
-      streamTags,
+      knownStreams,
       announcer,
       events,
       readiness: server.readiness,
@@ -122,14 +122,13 @@ interface AnnouncingParts {
   readonly db: LakeStores['db'];
   readonly bus: Bus;
   readonly tables: MarkerPorts;
-  readonly streamTags: StreamTags;
   readonly events: TelemetryEvents;
 }
 
 /** Closed in reverse: what is queued is announced, the sweeper stops, what was announced is marked. */
 function startAnnouncing(stack: AsyncDisposableStack, parts: AnnouncingParts): Announcer {
-  const { config, db, bus, tables, streamTags, events } = parts;
-  const publish = createBusPublisher(bus, streamTags);
+  const { config, db, bus, tables, events } = parts;
+  const publish = createBusPublisher(bus);
   const marker = stack.use(new AnnouncedMarker({ ...tables, events }));
   const sweeper = stack.use(
     new UnannouncedSweeper({

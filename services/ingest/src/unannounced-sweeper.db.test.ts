@@ -19,7 +19,7 @@ import {
 import { loadFixture, startTestPostgres, type TestPostgres } from '@tracelake/test-kit';
 import { decodeBlockEnvelope, decodeProcessInfo, decodeStreamInfo } from '@tracelake/transit';
 import { AnnouncedMarker, type MarkerPorts } from './announced-marker.ts';
-import { type Announcement, idOf, type PublishAnnouncement } from './announcement.ts';
+import { type Announcement, idOf } from './announcement.ts';
 import { TelemetryEvents } from './telemetry-events.ts';
 import { UnannouncedSweeper, type UnannouncedSweeperOptions } from './unannounced-sweeper.ts';
 
@@ -82,10 +82,16 @@ async function listUnannounced(): Promise<string[]> {
   ].sort();
 }
 
-function startSweeper(overrides: Partial<UnannouncedSweeperOptions>): UnannouncedSweeper {
+interface SweeperOverrides extends Partial<Omit<UnannouncedSweeperOptions, 'publish'>> {
+  /** What the bus does with one announcement. */
+  readonly publish: (announcement: Announcement, signal: AbortSignal) => Promise<void>;
+}
+
+function startSweeper({ publish, ...overrides }: SweeperOverrides): UnannouncedSweeper {
   const sweeper = new UnannouncedSweeper({
     ...tables,
-    publish: async () => {},
+    publish: (announcements, signal) =>
+      Promise.allSettled(announcements.map((announcement) => publish(announcement, signal))),
     events,
     requeueRecent: (withinMs, signal) => requeueRecent(db, { withinMs, limit: 1000 }, signal),
     intervalMs: 20,
@@ -135,7 +141,7 @@ test('what the bus refuses stays on the list and is announced when it is back', 
   const ids = await insertRecording('small');
   const announced = new Set<string>();
   let isUp = false;
-  const publish: PublishAnnouncement = async (announcement) => {
+  const publish = async (announcement: Announcement) => {
     // Even then one kind goes through, so that pages are taken off the list in part.
     if (!isUp && announcement.kind !== 'process') throw new Error('bus down');
     announced.add(idOf(announcement));

@@ -4,11 +4,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type MarkerPorts, markAnnounced } from './announced-marker.ts';
-import { type Announcement, idOf, type PublishAnnouncement } from './announcement.ts';
+import { type Announcement, idOf, type PublishAnnouncements } from './announcement.ts';
 import type { AnnouncedKind, TelemetryEvents } from './telemetry-events.ts';
 
 export interface UnannouncedSweeperOptions extends MarkerPorts {
-  readonly publish: PublishAnnouncement;
+  readonly publish: PublishAnnouncements;
   readonly events: TelemetryEvents;
   /** Puts rows of the last while back on the list of unannounced ones; resolves with their number. */
   readonly requeueRecent: (withinMs: number, signal: AbortSignal) => Promise<number>;
@@ -113,9 +113,7 @@ export class UnannouncedSweeper implements AsyncDisposable {
 
   /** The ids that the bus acknowledged. */
   async #announce(page: readonly Announcement[], signal: AbortSignal): Promise<string[]> {
-    const results = await Promise.allSettled(
-      page.map((announcement) => this.#options.publish(announcement, signal)),
-    );
+    const results = await this.#options.publish(page, signal);
     const announced: string[] = [];
     for (const [index, announcement] of page.entries()) {
       const isAnnounced = results[index]?.status === 'fulfilled';

@@ -34,6 +34,7 @@ function problemOfOwnError(error: IngestError): Problem {
   const { code, message: detail, details: facts } = error;
   switch (code) {
     case 'ingest.block-conflict':
+    case 'ingest.process-mismatch':
       return problem({ code, status: 409, detail, facts });
     case 'ingest.field-too-long':
       return problem({ code, status: 400, detail, facts });

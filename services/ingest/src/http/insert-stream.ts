@@ -2,21 +2,21 @@ import type { StreamRepository } from '@tracelake/storage';
 import { decodeStreamInfo } from '@tracelake/transit';
 import type { Announcer } from '../announcer.ts';
 import { checkStreamFields } from '../field-limits.ts';
-import type { StreamTags } from '../stream-tags.ts';
+import type { KnownStreams } from '../known-streams.ts';
 import type { TelemetryEvents } from '../telemetry-events.ts';
 import { nowUs } from '../wall-clock.ts';
 import type { NativeHandler } from './native-route.ts';
 
 export interface StreamHandlerPorts {
   readonly streams: StreamRepository;
-  readonly streamTags: StreamTags;
+  readonly knownStreams: KnownStreams;
   readonly announcer: Announcer;
   readonly events: TelemetryEvents;
 }
 
 /** `POST /ingestion/insert_stream`: the first write of an id wins; the process may come later. */
 export function insertStream(ports: StreamHandlerPorts): NativeHandler {
-  const { streams, streamTags, announcer, events } = ports;
+  const { streams, knownStreams, announcer, events } = ports;
   return async (body, signal) => {
     const stream = decodeStreamInfo(body);
     checkStreamFields(stream);
@@ -24,7 +24,7 @@ export function insertStream(ports: StreamHandlerPorts): NativeHandler {
     events.metadataWritten('stream', outcome, stream.streamId);
     if (outcome === 'exists') return;
     const { streamId, processId, tags } = stream;
-    streamTags.remember(streamId, tags);
+    knownStreams.remember(streamId, { processId, tags });
     announcer.announce({ kind: 'stream', streamId, processId, tags, insertTimeUs: nowUs() });
   };
 }
