@@ -11,52 +11,59 @@ const QUIET_LOOKS = 4;
 const LOOKS_MAX = 500;
 
 export interface CpuMeter {
-  /** Waits until the process that answered has ended; milliseconds, in steps of 10. */
-  spentMs(): Promise<number>;
+  /** Waits until the process that answered has ended or come to rest. */
+  stop(): Promise<CpuSpent>;
 }
 
-/**
- * Counts from now on the service itself and the one of its children that ends: what that had used before is
- * taken off. The start of the child that takes its place is not counted.
- */
+/** Milliseconds, in steps of 10. */
+export interface CpuSpent {
+  /** Of the service and of the processes that were there. */
+  readonly answerMs: number;
+  /** Of each process that was started meanwhile, until it waits for a statement. */
+  readonly startsMs: readonly number[];
+}
+
+/** Counts from now on: what the service and its children had used before is taken off. */
 export async function meterQuery(pid: number): Promise<CpuMeter> {
-  const before = new Map<number, number>();
-  for (const child of await childrenOf(pid)) before.set(child, (await timesOf(child))?.own ?? 0);
+  const before = await childTimes(pid);
   const service = await timesOf(pid);
   return {
-    spentMs: async () => {
-      const ended = await firstToEnd(pid, [...before.keys()]);
+    stop: async () => {
+      await childrenSettled(pid);
       const now = await timesOf(pid);
+      const after = await childTimes(pid);
       if (service === undefined || now === undefined) throw new Error('the service has ended');
-      const ofChildren = now.ended - service.ended - (before.get(ended) ?? 0);
-      return (now.own - service.own + ofChildren) * TICK_MS;
+      // A child that has ended counts with its parent.
+      let ticks = now.own - service.own + now.ended - service.ended;
+      for (const [child, used] of before) ticks += (after.get(child) ?? 0) - used;
+      const startsMs = [...after].flatMap(([child, used]) =>
+        before.has(child) ? [] : [used * TICK_MS],
+      );
+      return { answerMs: ticks * TICK_MS, startsMs };
     },
   };
 }
 
-/** Resolves once the children have started and wait; gives the CPU milliseconds that a start took (the mean). */
-export async function childrenSettled(pid: number): Promise<number> {
+/** Resolves once the children have started and wait. */
+export async function childrenSettled(pid: number): Promise<void> {
   let quiet = 0;
   let last = -1;
   for (let look = 0; look < LOOKS_MAX; look++) {
-    const times = await Promise.all((await childrenOf(pid)).map(timesOf));
-    const ticks = times.reduce((sum, one) => sum + (one?.own ?? 0), 0);
+    const times = await childTimes(pid);
+    const ticks = [...times.values()].reduce((sum, one) => sum + one, 0);
     quiet = ticks === last ? quiet + 1 : 0;
     last = ticks;
-    if (quiet >= QUIET_LOOKS) return (ticks * TICK_MS) / times.length;
+    if (quiet >= QUIET_LOOKS) return;
     await sleep(INTERVAL_MS);
   }
   throw new Error('the children of the service do not come to rest');
 }
 
-async function firstToEnd(pid: number, children: readonly number[]): Promise<number> {
-  for (let look = 0; look < LOOKS_MAX; look++) {
-    const living = new Set(await childrenOf(pid));
-    const ended = children.find((child) => !living.has(child));
-    if (ended !== undefined) return ended;
-    await sleep(INTERVAL_MS);
-  }
-  throw new Error('no query process has ended');
+/** Ticks of the children that live. */
+async function childTimes(pid: number): Promise<Map<number, number>> {
+  const times = new Map<number, number>();
+  for (const child of await childrenOf(pid)) times.set(child, (await timesOf(child))?.own ?? 0);
+  return times;
 }
 
 async function childrenOf(pid: number): Promise<number[]> {

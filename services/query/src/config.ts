@@ -6,12 +6,18 @@ const GIB = 1024 * MIB;
 
 export interface QueryConfig extends CommonConfig {
   readonly port: number;
-  /** Queries that run at a time, each in a process of its own. */
+  /** Queries that run at a time, each alone in a process. */
   readonly runningMax: number;
   /** Queries that may wait for their turn; beyond it 429. */
   readonly waitingMax: number;
   /** Processes that wait, loaded, for a statement. */
   readonly warmProcesses: number;
+  /** Statements that a process serves one after another; 1 gives each a process of its own. */
+  readonly processStatements: number;
+  /** Memory that a process may hold after a statement and still serve another. */
+  readonly keptBytes: number;
+  /** How long such a process waits for another statement. */
+  readonly keptS: number;
   /** DuckDB's memory for one query; beyond it sorts, joins and groups spill. */
   readonly memoryBytes: number;
   readonly threads: number;
@@ -46,6 +52,9 @@ export function readQueryConfig(env: EnvReader): QueryConfig {
     runningMax: whole('QUERY_CONCURRENT_REQUESTS', 4, 1, 1024),
     waitingMax: whole('QUERY_QUEUE_REQUESTS', 32, 0, 100_000),
     warmProcesses: whole('QUERY_WARM_PROCESSES', 2, 0, 64),
+    processStatements: whole('QUERY_PROCESS_STATEMENTS', 8, 1, 256),
+    keptBytes: whole('QUERY_KEPT_BYTES', 768 * MIB, 0, 2 ** 42),
+    keptS: seconds('QUERY_KEPT_S', 30, 0.05, 86_400),
     memoryBytes: whole('QUERY_MEMORY_BYTES', GIB, 64 * MIB, 2 ** 42),
     threads: whole('QUERY_THREADS', 2, 1, 256),
     timeoutS: seconds('QUERY_TIMEOUT_S', 300, 0.05, 86_400),

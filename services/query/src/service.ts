@@ -106,10 +106,13 @@ function openPool(config: QueryConfig, tempDir: string): EnginePool {
       memoryBytes,
       threads,
       tempBytesMax,
+      statementsMax: config.processStatements,
+      keptBytesMax: config.keptBytes,
       // Beside DuckDB's own limit there are the process's code, its JavaScript heap and what waits to be sent.
       processBytesMax: memoryBytes + PROCESS_BYTES,
     },
     warmCount: config.warmProcesses,
+    keptTimeMs: config.keptS * 1000,
     // One that ends may still be there when the next begins.
     processesMax: config.runningMax + 2,
     sqlBytesMax: config.bodyBytesMax,

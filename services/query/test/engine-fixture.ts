@@ -9,7 +9,7 @@ import {
   EnginePool,
   type EnginePoolOptions,
 } from '../src/engine/engine-pool.ts';
-import type { RunRequest, TableDefinition } from '../src/engine/protocol.ts';
+import type { EngineSettings, RunRequest, TableDefinition } from '../src/engine/protocol.ts';
 
 const PROCESS_ID = '0192d3b4-5c6d-7e8f-9a0b-1c2d3e4f5a6b';
 
@@ -33,11 +33,12 @@ const LIMITS = { timeMs: 10_000, rowsMax: 100_000_000, bytesMax: 2 ** 32 };
 
 export async function startEngine(
   options: Partial<EnginePoolOptions> = {},
+  settings: Partial<EngineSettings> = {},
 ): Promise<EngineFixture> {
   const directory = await mkdtemp(join(tmpdir(), 'tracelake-engine-'));
   const logFile = join(directory, 'log.parquet');
   await writeLogFile(logFile);
-  const pool = new EnginePool(smallOptions(directory, options));
+  const pool = new EnginePool(smallOptions(directory, options, settings));
   const fixture = {
     pool,
     logFile,
@@ -68,13 +69,18 @@ export function logTable(table: string, files: readonly string[]): TableDefiniti
   return { table, files, columns: COLUMNS, timePredicate: { begin: 'time', end: 'time' } };
 }
 
-function smallOptions(directory: string, options: Partial<EnginePoolOptions>): EnginePoolOptions {
+function smallOptions(
+  directory: string,
+  options: Partial<EnginePoolOptions>,
+  own: Partial<EngineSettings>,
+): EnginePoolOptions {
   const defaults = defaultEngineOptions(join(directory, 'engines'));
   const settings = {
     ...defaults.settings,
     memoryBytes: 256 * 2 ** 20,
     processBytesMax: 768 * 2 ** 20,
     tempBytesMax: 64 * 2 ** 20,
+    ...own,
   };
   return { ...defaults, settings, startTimeMs: 60_000, warmCount: 1, ...options };
 }

@@ -1,3 +1,2 @@
--- Threads, then async spans.
-SELECT * FROM (SELECT * FROM {{threads}} UNION ALL SELECT * FROM {{async}})
-ORDER BY stream_id = '', stream_id, "begin", id
+-- Threads, then async spans: each comes in order, and UNION ALL keeps it.
+SELECT * FROM {{threads}} UNION ALL SELECT * FROM {{async}}

@@ -1,7 +1,8 @@
 /**
- * The program of a query's child process: reads one statement, runs it, writes the encoded answer to the
- * pipe on file descriptor 4 (nothing that a library prints can get between), and ends. It holds no
- * credentials and nothing of another query.
+ * The program of a query's child process: reads one statement at a time, runs it and writes the encoded answer
+ * to the pipe on file descriptor 4 (nothing that a library prints can get between). A statement that came to its
+ * own end leaves the process to the next, with a DuckDB instance that has served nobody; any other ends the
+ * process. It holds no credentials.
  */
 
 import { writeFile } from 'node:fs/promises';
@@ -10,7 +11,6 @@ import { Socket } from 'node:net';
 import { errorMessage } from '@tracelake/domain';
 import { describeFailure } from './duckdb-failure.ts';
 import { EngineError } from './engine-error.ts';
-import { EngineSession } from './engine-session.ts';
 import { watchOwnMemory } from './memory-watch.ts';
 import {
   type ChildMessage,
@@ -19,6 +19,7 @@ import {
   type ParentMessage,
 } from './protocol.ts';
 import { BodyPipe, streamResult } from './result-streaming.ts';
+import { SessionStock } from './session-stock.ts';
 
 const BODY_FD = 4;
 
@@ -26,13 +27,13 @@ async function main(settings: EngineSettings): Promise<void> {
   // When memory runs out on the machine, it is this process that should go.
   await writeFile('/proc/self/oom_score_adj', '1000').catch(() => undefined);
   const pipe = new BodyPipe(new Socket({ fd: BODY_FD, readable: false, writable: true }));
-  const session = await EngineSession.open(settings);
+  const stock = await SessionStock.open(settings);
   watchOwnMemory(settings.processBytesMax, (message) => {
     tell({ kind: 'error', code: 'query.memory-limit', message }, endNow);
   });
   process.on('disconnect', endNow);
   process.on('message', (message) => {
-    obey(session, pipe, decodeParentMessage(message)).catch(report);
+    obey(stock, pipe, decodeParentMessage(message)).catch(report);
   });
   // For the processes after this one, and before a stranger's statement is here: nothing is written later,
   // because a process ends by a signal.
@@ -40,14 +41,20 @@ async function main(settings: EngineSettings): Promise<void> {
   tell({ kind: 'ready' });
 }
 
-async function obey(session: EngineSession, pipe: BodyPipe, message: ParentMessage): Promise<void> {
+async function obey(stock: SessionStock, pipe: BodyPipe, message: ParentMessage): Promise<void> {
   if (message.kind === 'analyse') {
-    tell({ kind: 'sources', ...(await session.analyse(message.sql)) });
+    tell({ kind: 'sources', ...(await stock.current.analyse(message.sql)) });
     return;
   }
   const onStarted = () => tell({ kind: 'started' });
-  const summary = await streamResult(session, message.request, pipe, onStarted);
-  tell({ kind: 'done', ...summary }, endNow);
+  const summary = await streamResult(stock.current, message.request, pipe, onStarted);
+  tell({ kind: 'done', ...summary }, () => void makeReady(stock).catch(report));
+}
+
+/** For another statement, where the process has an instance left and holds no more memory than it may keep. */
+async function makeReady(stock: SessionStock): Promise<void> {
+  if (await stock.advance()) tell({ kind: 'ready' });
+  else endNow();
 }
 
 function report(error: unknown): void {

@@ -1,4 +1,4 @@
-/** The parent's side of one child process: one statement, then it ends. */
+/** The parent's side of one child process: one statement at a time, and the end with any that fails. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, rm } from 'node:fs/promises';
@@ -47,7 +47,10 @@ const GRACE_MS = 3000;
 /** How much of a child's last words is kept. */
 const STDERR_CHARS_MAX = 2000;
 
-/** Made by {@link EnginePool}. Ownership: whoever acquires one ends it with `kill`, always. */
+/** The most that a child takes to put a statement behind it. */
+const RESET_TIME_MS = 10_000;
+
+/** Made by {@link EnginePool}, which gets every one back. */
 export class EngineProcess {
   readonly #options: EngineProcessOptions;
   readonly #child: ChildProcess;
@@ -58,13 +61,17 @@ export class EngineProcess {
   #stderr = '';
   #received: ChildMessage[] = [];
   #wake: () => void = () => undefined;
+  #wakeReader: () => void = () => undefined;
   #isOver = false;
+  #isReusable = false;
 
   private constructor(options: EngineProcessOptions, child: ChildProcess) {
     this.#options = options;
     this.#child = child;
     this.#body = child.stdio[BODY_FD] as Socket;
     this.#body.on('error', () => undefined);
+    for (const event of ['readable', 'end', 'close'])
+      this.#body.on(event, () => this.#wakeReader());
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_CHARS_MAX);
     });
@@ -86,7 +93,7 @@ export class EngineProcess {
   /** Resolves once DuckDB is loaded. Errors: `query.engine-died`. */
   static async start(options: EngineProcessOptions): Promise<EngineProcess> {
     await mkdir(options.settings.tempDir, { recursive: true });
-    const [command, args] = withDataLimit(options.settings.processBytesMax, process.execPath, [
+    const [command, args] = withDataLimit(options.settings, process.execPath, [
       `--max-old-space-size=${HEAP_MB}`,
       '--expose-gc',
       ENGINE_MAIN,
@@ -107,8 +114,27 @@ export class EngineProcess {
     }
   }
 
+  /** Its own, removed with it. */
+  get tempDir(): string {
+    return this.#options.settings.tempDir;
+  }
+
   get isAlive(): boolean {
     return !this.#isOver;
+  }
+
+  /** The last statement came to its own end and its answer was taken whole; nothing went wrong since. */
+  get isReusable(): boolean {
+    return this.#isReusable && this.#verdict === undefined && !this.#isOver;
+  }
+
+  /** Waits until a reusable process has put its statement behind it. Errors: `query.engine-died`, when it ended. */
+  async reset(): Promise<void> {
+    this.#isReusable = false;
+    await this.#expect('ready', RESET_TIME_MS);
+    if (this.#body.readableLength > 0) {
+      throw new EngineError('query.engine-failed', 'the query process wrote more than its answer');
+    }
   }
 
   /**
@@ -151,8 +177,23 @@ export class EngineProcess {
   }
 
   async *#bytes(done: Promise<RunSummary>): AsyncGenerator<Uint8Array, void, void> {
-    for await (const chunk of this.#body) yield chunk as Uint8Array;
+    let total: number | undefined;
+    const ended = () => this.#wakeReader();
+    done.then(({ bytes }) => (total = bytes)).then(ended, () => undefined);
+    let taken = 0;
+    while (total === undefined || taken < total) {
+      const woken = new Promise<void>((resolve) => (this.#wakeReader = resolve));
+      const chunk = this.#body.read() as Uint8Array | null;
+      if (chunk !== null) {
+        taken += chunk.byteLength;
+        yield chunk;
+      } else if (this.#body.readableEnded || this.#body.destroyed) break;
+      else await woken;
+    }
     await done;
+    if (taken !== total)
+      throw new EngineError('query.engine-failed', 'an answer of another length');
+    this.#isReusable = true;
   }
 
   /** Waits for the end of the answer: a child that neither works nor is waited on by its reader is stuck. */
@@ -250,16 +291,24 @@ function causeOfDeath(stderr: string): { code: EngineErrorCode; message: string 
   };
 }
 
-/** What Node and DuckDB map for stacks, code and arenas and never touch: it counts as data all the same. */
+/** What Node and DuckDB map for code and arenas and never touch: it counts as data all the same. */
 const UNTOUCHED_BYTES = 640 * 1024 * 1024;
+
+/** The same of a thread's stack; each instance has its threads. */
+const STACK_BYTES = 8 * 1024 * 1024;
 
 /**
  * Where the system counts it (Linux), a limit on the data that a process may map: an allocation beyond it
  * fails inside DuckDB, as a clear error, however fast it comes. And no core file of a crash.
  */
-function withDataLimit(bytesMax: number, command: string, args: string[]): [string, string[]] {
+function withDataLimit(
+  settings: EngineSettings,
+  command: string,
+  args: string[],
+): [string, string[]] {
   if (process.platform !== 'linux') return [command, args];
-  const kib = Math.floor((bytesMax + UNTOUCHED_BYTES) / 1024);
+  const stacks = settings.statementsMax * settings.threads * STACK_BYTES;
+  const kib = Math.floor((settings.processBytesMax + UNTOUCHED_BYTES + stacks) / 1024);
   const script = `ulimit -c 0; ulimit -d ${kib} && exec "$0" "$@"`;
   return ['/bin/sh', ['-c', script, command, ...args]];
 }

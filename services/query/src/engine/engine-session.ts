@@ -1,6 +1,6 @@
 /**
  * The life of one statement inside a child: a DuckDB instance of its own, which is locked down before
- * anything of a stranger's is bound or run.
+ * anything of a stranger's is bound or run, and which serves no other.
  */
 
 import {
@@ -17,17 +17,21 @@ import { createTableSql, quoteText } from './lake-tables.ts';
 import type { EngineSettings, QueryParameter, RunRequest, StatementSources } from './protocol.ts';
 import { type ReadStatement, readStatement } from './statement-reading.ts';
 
-const WARM_UP_SQL = `
+/** Read once by a process: what it loads and compiles is then no part of anybody's wait. */
+export const WARM_UP_SQL = `
   SELECT level, count(*) AS entries
   FROM view_instance('log_entries', '00000000-0000-7000-8000-000000000000')
   WHERE level > 0 GROUP BY level ORDER BY level LIMIT 10`;
 
 export class EngineSession {
+  /** For whoever must keep it from being collected. */
+  readonly instance: DuckDBInstance;
   readonly #connection: DuckDBConnection;
   #statement: ReadStatement | undefined;
   #prepared: DuckDBPreparedStatement | undefined;
 
-  private constructor(connection: DuckDBConnection) {
+  private constructor(instance: DuckDBInstance, connection: DuckDBConnection) {
+    this.instance = instance;
     this.#connection = connection;
   }
 
@@ -49,10 +53,7 @@ export class EngineSession {
     await connection.run(
       ["SET TimeZone = 'UTC'", 'CREATE SCHEMA lake', ...lakeMacros()].join(';\n'),
     );
-    const session = new EngineSession(connection);
-    // What is loaded and compiled when a statement is first read is then no part of anybody's wait.
-    await session.analyse(WARM_UP_SQL);
-    return session;
+    return new EngineSession(instance, connection);
   }
 
   async analyse(sql: string): Promise<StatementSources> {
@@ -106,6 +107,13 @@ export class EngineSession {
 
   interrupt(): void {
     this.#connection.interrupt();
+  }
+
+  /** Lets go of what the statement held. The instance is left without a connection: nothing can reach it. */
+  close(): void {
+    this.#statement = undefined;
+    this.#prepared = undefined;
+    this.#connection.closeSync();
   }
 
   /**

@@ -64,6 +64,10 @@ export interface EngineSettings {
   /** Resident bytes of the whole process: what the memory limit of the engine itself does not count. */
   readonly processBytesMax: number;
   readonly expressionDepthMax: number;
+  /** Statements that the process serves, each with an instance of DuckDB of its own. */
+  readonly statementsMax: number;
+  /** A process that holds more resident bytes than this after a statement serves no other. */
+  readonly keptBytesMax: number;
 }
 
 export type ParentMessage =
@@ -76,6 +80,7 @@ export interface RunSummary {
 }
 
 export type ChildMessage =
+  /** For a statement: the first one, or another after `done`. */
   | { readonly kind: 'ready' }
   | ({ readonly kind: 'sources' } & StatementSources)
   /** The first rows are there: bytes follow on the body's pipe. */

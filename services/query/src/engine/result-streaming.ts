@@ -44,7 +44,6 @@ export async function streamResult(
   }
   await runner.confirmEnd(tally.summary().rows);
   await pipe.write(tally.bytes(encoder.end()));
-  await pipe.end();
   return tally.summary();
 }
 
@@ -90,7 +89,7 @@ class Tally {
   }
 }
 
-/** The writing side of the body's pipe. */
+/** The writing side of the pipe of answers, which follow each other: the reader is told how long each is. */
 export class BodyPipe {
   readonly #socket: Socket;
 
@@ -106,10 +105,6 @@ export class BodyPipe {
     await new Promise<void>((resolve, reject) => {
       this.#socket.write(bytes, (error) => (error ? reject(readerGone(error)) : resolve()));
     });
-  }
-
-  async end(): Promise<void> {
-    await new Promise<void>((resolve) => this.#socket.end(resolve));
   }
 }
 

@@ -83,7 +83,7 @@ export class QueryRunner {
   }
 
   async #run(answer: Answer, signal: AbortSignal): Promise<void> {
-    const { pool, resolver } = this.#ports;
+    const { resolver } = this.#ports;
     const { sql, range } = answer.wanted;
     await using engine = await this.#acquire(signal);
     const { explain, sources } = await engine.process.analyse(sql);
@@ -92,13 +92,11 @@ export class QueryRunner {
       const resolved = await resolver.resolve(sources, range, signal);
       return await this.#send(answer, engine.process, resolved, signal);
     }
-    await pool.release(engine.process);
-    await using printer = await this.#acquire(signal);
-    const [table] = (await printer.process.analyse(EXPLANATION_SQL)).sources;
+    const [table] = (await engine.process.analyse(EXPLANATION_SQL)).sources;
     const options = { table: table?.table ?? '', signal };
     const resolved = await resolver.explain(sources, range, options);
     answer.dropParameters();
-    await this.#send(answer, printer.process, resolved, signal);
+    await this.#send(answer, engine.process, resolved, signal);
   }
 
   async #send(
@@ -136,7 +134,8 @@ export class QueryRunner {
       throw lost.signal.aborted ? lost.signal.reason : error;
     } finally {
       resolved.lost.removeEventListener('abort', onLost);
-      await engine.kill();
+      // One that still reads ends before its files go.
+      if (!engine.isReusable) await engine.kill();
       await resolved.release();
     }
   }
