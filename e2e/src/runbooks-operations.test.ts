@@ -15,6 +15,6 @@ describe('the commands for an operation do what its page says', {
   after(() => runner[Symbol.asyncDispose]());
 
   for (const [file, page] of choosePages(new Map(operations), quick)) {
-    test(file, () => runner.run(file, page));
+    test(file, (context) => runner.test(context, file, page));
   }
 });

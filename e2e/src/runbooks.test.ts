@@ -18,6 +18,7 @@ import {
   readPage,
   readRunbooks,
 } from './harness/runbook-run.ts';
+import { HEALTHY_PAGES, SCENARIOS } from './harness/runbook-scenarios.ts';
 
 const pages = readRunbooks();
 const files = [...pages.keys()];
@@ -54,6 +55,18 @@ test('every link between pages leads somewhere, and the index names every page',
   for (const link of index.links) assert.ok(files.includes(link), `README.md: ${link}`);
 });
 
+test('every page runs under the fault or in the situation that it is for, or says why it needs none', () => {
+  const arranged = Object.keys(SCENARIOS);
+  assert.deepEqual(
+    files.filter((file) => arranged.includes(file) === file in HEALTHY_PAGES),
+    [],
+  );
+  assert.deepEqual(
+    arranged.filter((file) => !files.includes(file)),
+    [],
+  );
+});
+
 test('every alert leads to the page that is for it', () => {
   const rules = parse(readFileSync(join(directory, '../alerts/tracelake.rules.yaml'), 'utf8')) as {
     groups: { rules: { alert?: string; annotations?: { runbook_url: string } }[] }[];
@@ -73,5 +86,6 @@ describe('the commands for an alert do what its page says', {
 
   // Its examples are for users; what the guide says must work as well.
   const all = new Map([...alertPages, ['user-guide.md', userGuide]]);
-  for (const [file, page] of choosePages(all, quick)) test(file, () => runner.run(file, page));
+  for (const [file, page] of choosePages(all, quick))
+    test(file, (context) => runner.test(context, file, page));
 });

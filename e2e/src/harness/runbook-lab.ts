@@ -38,7 +38,7 @@ const QUICK: Readonly<Record<ServiceName, Environment>> = {
   query: { TRACELAKE_MATERIALIZE_TIMEOUT_S: '30' },
 };
 const COMMAND_TIMEOUT_MS = 90_000;
-const CLI = join(import.meta.dirname, '../../../packages/cli/bin/tracelake.mjs');
+const ROOT = join(import.meta.dirname, '../../..');
 
 export class RunbookLab implements AsyncDisposable {
   readonly stack: ProcessStack;
@@ -47,6 +47,8 @@ export class RunbookLab implements AsyncDisposable {
   readonly #processes: Map<ServiceName, ServiceProcess>;
   readonly #variables = new Map<string, string>();
   #serviceEnv: Environment = {};
+  #workspaceDir: string | undefined;
+  readonly #cleanUp = new AsyncDisposableStack();
 
   private constructor(
     stack: ProcessStack,
@@ -101,6 +103,19 @@ export class RunbookLab implements AsyncDisposable {
     this.#serviceEnv = { ...this.#serviceEnv, ...env };
   }
 
+  /** Runs when the system has ended, the last one first. */
+  defer(cleanUp: () => Promise<unknown>): void {
+    this.#cleanUp.defer(async () => {
+      await cleanUp();
+    });
+  }
+
+  /** Whose code commands run, and services from their next start on; undefined is this repository's. */
+  async useRelease(workspaceDir: string | undefined): Promise<void> {
+    this.#workspaceDir = workspaceDir;
+    await writeTool(join(this.scratchDir, 'bin'), workspaceDir);
+  }
+
   async restart(name: ServiceName, own: Environment = {}): Promise<void> {
     await this.service(name).end('SIGTERM');
     await this.start(name, own);
@@ -108,7 +123,8 @@ export class RunbookLab implements AsyncDisposable {
 
   async start(name: ServiceName, own: Environment = {}): Promise<void> {
     const env = { ...QUICK[name], ...this.#serviceEnv, ...own };
-    this.#processes.set(name, await this.stack.startService(name, { env }));
+    const release = this.#workspaceDir === undefined ? {} : { workspaceDir: this.#workspaceDir };
+    this.#processes.set(name, await this.stack.startService(name, { ...release, env }));
   }
 
   async restartAll(): Promise<void> {
@@ -166,6 +182,7 @@ export class RunbookLab implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stack[Symbol.asyncDispose]();
+    await this.#cleanUp.disposeAsync();
     await rm(this.scratchDir, { recursive: true, force: true });
   }
 
@@ -220,9 +237,10 @@ export class RunbookLab implements AsyncDisposable {
   }
 }
 
-async function writeTool(directory: string): Promise<void> {
+async function writeTool(directory: string, workspaceDir = ROOT): Promise<void> {
   await mkdir(directory, { recursive: true });
   const file = join(directory, 'tracelake');
-  await writeFile(file, `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`);
+  const main = join(workspaceDir, 'packages/cli/src/main.ts');
+  await writeFile(file, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
   await chmod(file, 0o755);
 }

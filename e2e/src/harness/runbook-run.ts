@@ -4,16 +4,13 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { waitUntilReady } from './readiness.ts';
 import { RunbookLab, SERVICES } from './runbook-lab.ts';
 import { parseRunbookPage, type RunbookPage, type StepBlock } from './runbook-page.ts';
-import {
-  arrangePage,
-  commonStep,
-  PAGES_WITH_OWN_SYSTEM,
-  type Scenario,
-} from './runbook-scenarios.ts';
+import { CannotArrange, type Scenario } from './runbook-scenarios/scenario.ts';
+import { arrangePage, commonStep, PAGES_WITH_OWN_SYSTEM } from './runbook-scenarios.ts';
 
 export const RUNBOOK_DIRECTORY = join(import.meta.dirname, '../../../deploy/runbooks');
 
@@ -48,7 +45,17 @@ export class RunbookRunner implements AsyncDisposable {
     return new RunbookRunner(await findMissingTool(['bash', 'curl']));
   }
 
-  async run(file: string, page: RunbookPage): Promise<void> {
+  /** Reports the page as skipped, with the reason, where its fault cannot be made. */
+  async test(context: TestContext, file: string, page: RunbookPage): Promise<void> {
+    try {
+      await this.#run(file, page);
+    } catch (error) {
+      if (!(error instanceof CannotArrange)) throw error;
+      context.skip(error.message);
+    }
+  }
+
+  async #run(file: string, page: RunbookPage): Promise<void> {
     const startMs = performance.now();
     if (PAGES_WITH_OWN_SYSTEM.has(file)) {
       await using lab = await RunbookLab.open();
