@@ -43,8 +43,8 @@ export class SessionStock {
     if (this.#at + 1 >= this.#sessions.length) return false;
     this.current.close();
     await rm(tempDirOf(this.#settings, this.#at), { recursive: true, force: true });
-    // What the answer was read from is freed with the handles of it.
-    globalThis.gc?.();
+    // What the answer was read from is freed with its handles, which are young.
+    globalThis.gc?.({ type: 'minor' });
     this.#at += 1;
     return process.memoryUsage.rss() <= this.#settings.keptBytesMax;
   }
