@@ -5,6 +5,7 @@
 
 import { type Nanoseconds, nanoseconds, TextDictionary } from '@tracelake/domain';
 import type { Utf8Rows } from '@tracelake/transit';
+import { columnMemory } from './column-memory.ts';
 import type { SourceBlock } from './partition.ts';
 import type { Column, RowColumns } from './row-columns.ts';
 import { canonicalDictionaries, reorderRows, type SortKey, sortedOrder } from './row-order.ts';
@@ -45,25 +46,25 @@ export class GatheredRows<Rows extends BlockRows> {
 
   /** A column that each block has as it is. */
   bigints(pick: (rows: Rows) => BigInt64Array): BigInt64Array {
-    const values = new BigInt64Array(this.rowCount);
+    const values = columnMemory.bigInt64(this.rowCount);
     for (const { rows, firstRow } of this.blocks) values.set(pick(rows), firstRow);
     return values;
   }
 
   integers(pick: (rows: Rows) => Int32Array): Int32Array {
-    const values = new Int32Array(this.rowCount);
+    const values = columnMemory.int32(this.rowCount);
     for (const { rows, firstRow } of this.blocks) values.set(pick(rows), firstRow);
     return values;
   }
 
   unsigned(pick: (rows: Rows) => Uint32Array): Uint32Array {
-    const values = new Uint32Array(this.rowCount);
+    const values = columnMemory.uint32(this.rowCount);
     for (const { rows, firstRow } of this.blocks) values.set(pick(rows), firstRow);
     return values;
   }
 
   doubles(pick: (rows: Rows) => Float64Array): Float64Array {
-    const values = new Float64Array(this.rowCount);
+    const values = columnMemory.float64(this.rowCount);
     for (const { rows, firstRow } of this.blocks) values.set(pick(rows), firstRow);
     return values;
   }
@@ -76,7 +77,7 @@ export class GatheredRows<Rows extends BlockRows> {
     },
   ): Column {
     const dictionary = new TextDictionary();
-    const codes = new Uint32Array(this.rowCount);
+    const codes = columnMemory.uint32(this.rowCount);
     for (const { rows, firstRow } of this.blocks) {
       const picked = pick(rows);
       const renumbered = dictionary.codesOf(picked.texts);
@@ -89,7 +90,7 @@ export class GatheredRows<Rows extends BlockRows> {
   /** A text column of a text for each row, as the blocks have it. */
   utf8Texts(pick: (rows: Rows) => Utf8Rows): Column {
     const dictionary = new Utf8Texts();
-    const codes = new Uint32Array(this.rowCount);
+    const codes = columnMemory.uint32(this.rowCount);
     for (let row = 0; row < codes.length; row++) codes[row] = row;
     for (const { rows } of this.blocks) dictionary.add(pick(rows));
     return { type: 'string', codes, dictionary };
@@ -103,7 +104,7 @@ export class GatheredRows<Rows extends BlockRows> {
 
   /** A text that all rows have. */
   constantText(text: string): Column {
-    this.#zeros ??= new Uint32Array(this.rowCount);
+    this.#zeros ??= columnMemory.uint32(this.rowCount).fill(0);
     return { type: 'string', codes: this.#zeros, dictionary: [text] };
   }
 
@@ -111,7 +112,7 @@ export class GatheredRows<Rows extends BlockRows> {
   joinedCodes(
     pick: (rows: Rows) => { readonly codes: Uint32Array; readonly entryCount: number },
   ): Uint32Array {
-    const joined = new Uint32Array(this.rowCount);
+    const joined = columnMemory.uint32(this.rowCount);
     let firstEntry = 0;
     for (const { rows, firstRow } of this.blocks) {
       const { codes, entryCount } = pick(rows);
@@ -124,7 +125,7 @@ export class GatheredRows<Rows extends BlockRows> {
 
   /** When each row's block came. */
   insertTimes(): Column {
-    const values = new BigInt64Array(this.rowCount);
+    const values = columnMemory.bigInt64(this.rowCount);
     for (const { block, rows, firstRow } of this.blocks)
       values.fill(block.insertTimeUs * 1000n, firstRow, firstRow + rows.rowCount);
     return { type: 'timestamp', values };
@@ -133,7 +134,7 @@ export class GatheredRows<Rows extends BlockRows> {
   /** The block of each row; columns share it, and so what is made of it. */
   #blockCodes(): Uint32Array {
     if (this.#codesOfBlocks !== undefined) return this.#codesOfBlocks;
-    const codes = new Uint32Array(this.rowCount);
+    const codes = columnMemory.uint32(this.rowCount);
     for (const [index, { rows, firstRow }] of this.blocks.entries())
       codes.fill(index, firstRow, firstRow + rows.rowCount);
     this.#codesOfBlocks = codes;
@@ -144,7 +145,7 @@ export class GatheredRows<Rows extends BlockRows> {
   streamRanks(): Uint32Array {
     const ids = [...new Set(this.blocks.map(({ block }) => block.streamId))].sort();
     const rankOf = new Map(ids.map((id, rank) => [id, rank]));
-    const ranks = new Uint32Array(this.rowCount);
+    const ranks = columnMemory.uint32(this.rowCount);
     for (const { block, rows, firstRow } of this.blocks)
       ranks.fill(rankOf.get(block.streamId) ?? 0, firstRow, firstRow + rows.rowCount);
     return ranks;
@@ -153,6 +154,7 @@ export class GatheredRows<Rows extends BlockRows> {
 
 /** Builds a run of a view of one row an event, sorted by `(time, stream_id, event id)`. */
 export class BlockRowsRunBuilder<Rows extends BlockRows> implements RunBuilder<Rows> {
+  readonly keepsParsed = true;
   readonly #gathered = new GatheredRows<Rows>();
   readonly #assemble: ColumnAssembler<Rows>;
 

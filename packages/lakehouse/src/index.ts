@@ -2,6 +2,7 @@ export { BlockSetDigest } from './block-set-digest.ts';
 export { type CalibrationEvidence, calibrate, chooseCalibrationEvidence } from './calibration.ts';
 export { canonicalJson } from './canonical-json.ts';
 export { Chunk, ChunkSender, chunkSchema } from './chunk-sender.ts';
+export { columnMemory } from './column-memory.ts';
 export { COMPACTION_WIDTH, type CompactionGroup, planCompaction } from './compaction.ts';
 export {
   type CoveredContent,

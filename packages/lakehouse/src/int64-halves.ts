@@ -3,6 +3,8 @@
  * single values go through them, since a bigint that is more than read and stored costs an allocation.
  */
 
+import { columnMemory } from './column-memory.ts';
+
 const TWO_32 = 2 ** 32;
 
 /** Two entries a value, on the same memory. */
@@ -59,7 +61,7 @@ export function differences(
   begins: BigInt64Array,
   clamp: (difference: bigint) => bigint,
 ): BigInt64Array {
-  const to = new BigInt64Array(ends.length);
+  const to = columnMemory.bigInt64(ends.length);
   const endHalves = halvesOf(ends);
   const beginHalves = halvesOf(begins);
   const toHalves = halvesOf(to);

@@ -26,6 +26,14 @@ export class OpenSpanStack {
     return this.#row[slot] ?? NONE;
   }
 
+  /** The rows stand at other places now: those of open spans from `first` on, in the order they had. */
+  renumberRows(first: number): void {
+    let next = first;
+    for (let slot = 0; slot < this.size; slot++) {
+      if (this.#row[slot] !== NONE) this.#row[slot] = next++;
+    }
+  }
+
   push(row: number, scope: number): void {
     if (this.size === this.#row.length) this.#grow();
     if (scope >= this.#innermost.length) this.#growScopes(scope);

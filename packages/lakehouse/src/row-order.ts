@@ -3,6 +3,7 @@
  * sort is a natural merge sort: linear on sorted input, and stable.
  */
 
+import { columnMemory } from './column-memory.ts';
 import { compareHalves, distancesFrom, gatherInt64, halvesOf, rowOfLeast } from './int64-halves.ts';
 import type { Column, RowColumns } from './row-columns.ts';
 import { Utf8Texts } from './utf8-texts.ts';
@@ -185,7 +186,7 @@ function numberByFirstUse(
   from: Uint32Array,
   rowCount: number,
 ): { readonly codes: Uint32Array; readonly used: readonly number[] } {
-  const codes = new Uint32Array(rowCount);
+  const codes = columnMemory.uint32(rowCount);
   const used: number[] = [];
   let numbers = new Uint32Array(64);
   for (let row = 0; row < rowCount; row++) {

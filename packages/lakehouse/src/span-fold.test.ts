@@ -11,6 +11,7 @@ import {
   START_NS,
   THREAD_NAME,
 } from '../test/synthetic-stream.ts';
+import { columnMemory } from './column-memory.ts';
 import type { RowColumns } from './row-columns.ts';
 import { decodeSpanCarry, encodeSpanCarry, SPAN_DEPTH_MAX } from './span-carry.ts';
 import { SpanFold } from './span-fold.ts';
@@ -318,4 +319,32 @@ test('a duration of more than 64 bits stops at the longest', () => {
   fold.addBlock(ends, THREAD_NAME, makeEvents(eventsOf(0, [['begin', 'a', 1]])));
   const rows = rowObjects({ columns: SPAN_COLUMNS }, fold.tail() as RowColumns);
   assert.equal(rows[0]?.duration, 2n ** 63n - 1n);
+});
+
+test('rows come out the same from memory that held other rows', () => {
+  const seeds = [1, 2, 3];
+  const build = (seed: number): RowColumns => {
+    const random = seededRandom(seed);
+    const fold = new SpanFold(calibration, undefined);
+    const texts: EventText[] = [];
+    for (let index = 0; index < 40_000; index++) {
+      texts.push(['begin', `s${random.int(9)}`, index * 10]);
+      if (index % 100 !== 0) texts.push(['end', texts.at(-1)?.[1] ?? '', index * 10 + 5]);
+    }
+    add(fold, [0, 400_000], 0, texts);
+    return fold.toColumns();
+  };
+  const fresh = seeds.map((seed) => structuredClone(build(seed)));
+  for (const seed of seeds) {
+    for (const column of build(seed).columns) {
+      const { buffer } = column.type === 'string' ? column.codes : column.values;
+      columnMemory.give(buffer);
+    }
+  }
+  assert.ok(columnMemory.keptBytes > 0);
+  assert.deepEqual(
+    seeds.map((seed) => structuredClone(build(seed))),
+    fresh,
+  );
+  columnMemory.free();
 });

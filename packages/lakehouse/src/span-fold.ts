@@ -87,7 +87,12 @@ export class SpanFold {
 
   /** The rows of spans that ended. */
   toColumns(): RowColumns {
-    return this.#rows.toColumns(this.#scopes.scopes);
+    const open = this.#openRows();
+    const endedCount = this.#rows.count - open.length;
+    // In place, since open spans are few: a second copy of all columns would be tens of megabytes.
+    this.#rows.putLast(open);
+    this.#stack.renumberRows(endedCount);
+    return this.#rows.toColumns(this.#scopes.scopes, endedCount);
   }
 
   /** The rows there would be besides if the chain ended here; undefined when none. */

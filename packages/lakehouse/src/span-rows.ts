@@ -5,6 +5,7 @@
 
 import { assert } from '@tracelake/domain';
 import type { SpanScope } from '@tracelake/transit';
+import { columnMemory } from './column-memory.ts';
 import { differences, halvesOf } from './int64-halves.ts';
 import type { Column, ColumnDefinition, RowColumns } from './row-columns.ts';
 import { canonicalDictionaries, reorderRows, sortedOrder } from './row-order.ts';
@@ -53,38 +54,44 @@ export class SpanRows {
     const needed = this.count + more;
     if (needed <= this.state.length) return;
     const capacity = Math.max(needed, this.state.length * 2, 64);
-    this.id = grown(this.id, new BigInt64Array(capacity));
-    this.parent = grown(this.parent, new BigInt64Array(capacity));
-    this.begin = grown(this.begin, new BigInt64Array(capacity));
-    this.end = grown(this.end, new BigInt64Array(capacity));
-    this.depth = grown(this.depth, new Uint32Array(capacity));
-    this.scope = grown(this.scope, new Uint32Array(capacity));
-    this.state = grown(this.state, new Uint8Array(capacity));
+    this.id = grown(this.id, columnMemory.bigInt64(capacity));
+    this.parent = grown(this.parent, columnMemory.bigInt64(capacity));
+    this.begin = grown(this.begin, columnMemory.bigInt64(capacity));
+    this.end = grown(this.end, columnMemory.bigInt64(capacity));
+    this.depth = grown(this.depth, columnMemory.uint32(capacity));
+    this.scope = grown(this.scope, columnMemory.uint32(capacity));
+    this.state = grown(this.state, columnMemory.uint8(capacity));
     this.idHalves = halvesOf(this.id);
     this.parentHalves = halvesOf(this.parent);
     this.beginHalves = halvesOf(this.begin);
     this.endHalves = halvesOf(this.end);
   }
 
+  /** Moves the given rows, in ascending order, behind all others. The rest stay in the order they have. */
+  putLast(last: readonly number[]): void {
+    const { id, parent, begin, end, depth, scope, state } = this;
+    for (const values of [id, parent, begin, end, depth, scope, state]) {
+      putLast(values, last, this.count);
+    }
+  }
+
   /**
-   * The rows whose end is known, sorted by `(begin, id)`. A client that counts its events again from the start may
-   * give an id twice: such rows stand by everything else they have, so that files of any cut merge to one order.
+   * The first `rowCount` rows, whose end must be known, sorted by `(begin, id)`. A client that counts its events again
+   * from the start may give an id twice: such rows stand by everything else they have, so that files of any cut merge
+   * to one order.
    *
-   * Rows mostly stand in order already, with few between them whose end is not known, so they are taken over in
-   * whole stretches. Texts and numbers of a scope share one array of codes. The columns may lie on the memory of
-   * these rows, so none may be added afterwards.
+   * Texts and numbers of a scope share one array of codes. The columns may lie on the memory of these rows, so none
+   * may be added afterwards.
    */
-  toColumns(scopes: readonly SpanScope[]): RowColumns {
-    const stretches = this.#finishedStretches();
-    const rowCount = stretches.reduce((count, { from, to }) => count + to - from, 0);
-    const begin = joined(this.begin, stretches, () => new BigInt64Array(rowCount));
-    const end = joined(this.end, stretches, () => new BigInt64Array(rowCount));
-    const id = joined(this.id, stretches, () => new BigInt64Array(rowCount));
-    const parent = joined(this.parent, stretches, () => new BigInt64Array(rowCount));
-    const depth = joined(this.depth, stretches, () => new Uint32Array(rowCount));
-    const scope = joined(this.scope, stretches, () => new Uint32Array(rowCount));
-    const open = new Uint8Array(rowCount);
-    const state = joined(this.state, stretches, () => new Uint8Array(rowCount));
+  toColumns(scopes: readonly SpanScope[], rowCount = this.count): RowColumns {
+    const begin = this.begin.subarray(0, rowCount);
+    const end = this.end.subarray(0, rowCount);
+    const id = this.id.subarray(0, rowCount);
+    const parent = this.parent.subarray(0, rowCount);
+    const depth = this.depth.subarray(0, rowCount);
+    const scope = this.scope.subarray(0, rowCount);
+    const open = columnMemory.uint8(rowCount);
+    const { state } = this;
     for (let row = 0; row < rowCount; row++) open[row] = state[row] === SPAN_OPEN ? 1 : 0;
     const texts = (pick: (scope: SpanScope) => string): Column => {
       return { type: 'string', codes: scope, dictionary: scopes.map(pick) };
@@ -113,25 +120,6 @@ export class SpanRows {
     ]);
     return canonicalDictionaries(reorderRows({ rowCount, columns }, order));
   }
-
-  #finishedStretches(): Stretch[] {
-    const { state, count } = this;
-    const stretches: Stretch[] = [];
-    let from = 0;
-    for (let row = 0; row < count; row++) {
-      if (state[row] !== SPAN_PENDING) continue;
-      if (row > from) stretches.push({ from, to: row });
-      from = row + 1;
-    }
-    if (count > from) stretches.push({ from, to: count });
-    return stretches;
-  }
-}
-
-/** Rows `[from, to)`. */
-interface Stretch {
-  readonly from: number;
-  readonly to: number;
 }
 
 function grown<Values extends BigInt64Array | Uint32Array | Uint8Array>(
@@ -139,27 +127,24 @@ function grown<Values extends BigInt64Array | Uint32Array | Uint8Array>(
   to: Values,
 ): Values {
   (to as Uint8Array).set(from as Uint8Array);
-  // Frees megabytes now that would else wait for a collection of garbage.
-  (from.buffer as ArrayBuffer).transfer(0);
+  columnMemory.give(from.buffer);
   return to;
 }
 
-function joined<Values extends BigInt64Array | Uint32Array | Uint8Array>(
-  from: Values,
-  stretches: readonly Stretch[],
-  make: () => Values,
-): Values {
-  const [only] = stretches;
-  if (only !== undefined && stretches.length === 1) {
-    return from.subarray(only.from, only.to) as Values;
+function putLast(
+  values: BigInt64Array | Uint32Array | Uint8Array,
+  last: readonly number[],
+  count: number,
+): void {
+  const moved = last.map((row) => values[row]);
+  let to = last[0] ?? count;
+  for (const [index, row] of last.entries()) {
+    const nextLast = last[index + 1] ?? count;
+    values.copyWithin(to, row + 1, nextLast);
+    to += nextLast - row - 1;
   }
-  const to = make();
-  let row = 0;
-  for (const stretch of stretches) {
-    (to as Uint8Array).set((from as Uint8Array).subarray(stretch.from, stretch.to), row);
-    row += stretch.to - stretch.from;
-  }
-  return to;
+  for (const [index, value] of moved.entries())
+    (values as Uint8Array)[to + index] = value as number;
 }
 
 /** The place of each row's scope among all, by its texts and line. */
@@ -176,7 +161,7 @@ function scopeNumbers(
   pick: (scope: SpanScope) => number,
 ): Column {
   const byScope = Uint32Array.from(scopes, pick);
-  const values = new Uint32Array(codes.length);
+  const values = columnMemory.uint32(codes.length);
   for (let row = 0; row < values.length; row++) values[row] = byScope[codes[row] ?? 0] ?? 0;
   return { type: 'u32', values };
 }

@@ -4,6 +4,7 @@
  */
 
 import { roundHalfAwayFromZero, type TickCalibration, ticksToNs } from '@tracelake/domain';
+import { halvesOf } from './int64-halves.ts';
 
 const TWO_32 = 2 ** 32;
 const INT64_MAX = 2n ** 63n - 1n;
@@ -13,14 +14,15 @@ const TIME_MAX = INT64_MAX - 1n;
 const TIME_MIN = INT64_MIN + 2n;
 
 /**
- * Converts absolute ticks to nanoseconds since the Unix epoch, exactly as `ticksToNs` does; times that do not
+ * Turns absolute ticks into nanoseconds since the Unix epoch, exactly as `ticksToNs` does; times that do not
  * fit 64 bits stop at the last one that does (`clampToTimes`).
+ *
+ * Ownership: `ticks` holds the times afterwards and is what comes back; a second array of megabytes a block would
+ * cost page faults and collections of garbage.
  */
 export function timesOfTicks(calibration: TickCalibration, ticks: BigInt64Array): BigInt64Array {
   const count = ticks.length;
-  const times = new BigInt64Array(count);
-  const tickHalves = new Int32Array(ticks.buffer, ticks.byteOffset, count * 2);
-  const timeHalves = new Int32Array(times.buffer);
+  const halves = halvesOf(ticks);
   const nsPerTick = 1e9 / calibration.frequencyHz;
   const mayLeaveTime = isNearTheEnds(calibration.startNs);
   const startTicksLow = lowHalf(calibration.startTicks);
@@ -28,20 +30,20 @@ export function timesOfTicks(calibration: TickCalibration, ticks: BigInt64Array)
   const startNsLow = lowHalf(calibration.startNs);
   const startNsHigh = highHalf(calibration.startNs);
   for (let index = 0; index < count; index++) {
-    const low = (tickHalves[index * 2] ?? 0) >>> 0;
-    const high = tickHalves[index * 2 + 1] ?? 0;
+    const low = (halves[index * 2] ?? 0) >>> 0;
+    const high = halves[index * 2 + 1] ?? 0;
     const delta = (high - startTicksHigh) * TWO_32 + (low - startTicksLow);
     const deltaNs = roundHalfAwayFromZero(delta * nsPerTick);
     if (mayLeaveTime || !Number.isSafeInteger(delta) || !Number.isSafeInteger(deltaNs)) {
-      times[index] = clampedTime(calibration, ticks[index] ?? 0n);
+      ticks[index] = clampedTime(calibration, ticks[index] ?? 0n);
       continue;
     }
     const deltaHigh = Math.floor(deltaNs / TWO_32);
     const sumLow = startNsLow + (deltaNs - deltaHigh * TWO_32);
-    timeHalves[index * 2] = sumLow;
-    timeHalves[index * 2 + 1] = startNsHigh + deltaHigh + (sumLow >= TWO_32 ? 1 : 0);
+    halves[index * 2] = sumLow;
+    halves[index * 2 + 1] = startNsHigh + deltaHigh + (sumLow >= TWO_32 ? 1 : 0);
   }
-  return times;
+  return ticks;
 }
 
 /** Whether a sum with what a double holds exactly could pass an end of time. */

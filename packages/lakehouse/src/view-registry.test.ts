@@ -23,6 +23,7 @@ const blockSizes: ViewSet<{ bytes: number }> = {
   createRunBuilder: () => {
     const sizes: number[] = [];
     return {
+      keepsParsed: false,
       add: (_block, { bytes }) => sizes.push(bytes),
       finish: () => ({
         rows: {

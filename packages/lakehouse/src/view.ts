@@ -61,7 +61,9 @@ export interface RunResult {
 
 /** Folds the parsed blocks of one run. Blocks that cannot be parsed are left out: their data is missing. */
 export interface RunBuilder<Parsed> {
-  /** In the order of the plan. Keeps nothing of `block` and may keep arrays of `parsed`. */
+  /** Whether arrays of parsed blocks are kept until the run is finished; otherwise each is done with after its `add`. */
+  readonly keepsParsed: boolean;
+  /** In the order of the plan. Keeps nothing of `block`. */
   add(block: SourceBlock, parsed: Parsed): void;
   /** Once, at the end. Without any block it gives no rows, the carry it began with, and the tail. */
   finish(): RunResult;
@@ -83,6 +85,7 @@ export interface ViewSet<Parsed = unknown> {
   readonly sortColumns: readonly string[];
   /** `import.meta.url` of the view's file, which exports it as `view`: workers import it. */
   readonly moduleUrl: string;
+  /** What comes back shares no memory with the payload. */
   parseBlock(input: ParseInput): Parsed;
   /** The buffers of a parsed block that may be moved to another thread. */
   transferList(parsed: Parsed): ArrayBuffer[];

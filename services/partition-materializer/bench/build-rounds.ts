@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openDatabase, openObjectStore, PartitionCatalog, sql } from '@tracelake/storage';
+import { letHeapsGrow } from '../src/heap-growth.ts';
 import { openBuildLab } from '../test/build-lab.ts';
 
 export interface RoundsRequest {
@@ -35,6 +36,7 @@ export interface BuildRound {
 /** Threads take a tenth of it on an idle machine. */
 const THREADS_START_MS = 1500;
 
+letHeapsGrow();
 const request: RoundsRequest = JSON.parse(process.argv[2] ?? '{}');
 await using database = openDatabase(request.databaseUrl, { poolSize: 4 });
 const objectStore = await openObjectStore(request.objectStoreUrl);

@@ -9,6 +9,7 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type BenchFigure, reportBench, seededRandom } from '@tracelake/test-kit';
+import { letHeapsGrow } from '../src/heap-growth.ts';
 import { type CpuAndWall, confineTo, measure, table } from './lane-figures.ts';
 import { amdahlSpeedup, simulatedSpeedup } from './lane-model.ts';
 import { type LaneBench, openLaneBench } from './lane-rig.ts';
@@ -21,6 +22,7 @@ const { values } = parseArgs({
   },
   strict: false,
 });
+letHeapsGrow();
 const cores = availableParallelism();
 const rounds = Math.max(5, Number(values.rounds));
 

@@ -39,6 +39,7 @@ export const view: ViewSet<ParsedLevels> = {
     const levels: number[] = [];
     const nsPerTick = 1e9 / calibration.frequencyHz;
     return {
+      keepsParsed: false,
       add: (_block, parsed) => {
         for (const tick of parsed.times) {
           const elapsedNs = Math.round(Number(tick - calibration.startTicks) * nsPerTick);

@@ -23,6 +23,7 @@ export const view = {
     const behaviour = carryIn[0];
     const parts: Float64Array[] = [];
     return {
+      keepsParsed: true,
       add: (_block, { values }) => {
         if (behaviour === EXIT) process.exit(7);
         while (behaviour === HANG);

@@ -41,6 +41,7 @@ export const view: ViewSet<ThreadSpanEvents> = {
 };
 
 class ThreadSpansRunBuilder implements RunBuilder<ThreadSpanEvents> {
+  readonly keepsParsed = false;
   readonly #context: RunContext;
   readonly #fold: SpanFold;
   #skippedEvents = 0;

@@ -3,6 +3,7 @@
  * span has a number that counts up; those whose end is not known hold back all that began after them.
  */
 
+import { keepCompiled } from '@tracelake/domain';
 import type { ScopeText } from '../scope-dictionary.ts';
 import type { SpanBatch } from '../span-batch.ts';
 import type { EventSlice } from './event-merge.ts';
@@ -220,6 +221,8 @@ export class SpanWindow {
     this.#mask = mask;
   }
 }
+
+keepCompiled(new SpanWindow([]));
 
 function columnsOf(rows: number): WindowColumns {
   const begin = new BigInt64Array(rows);

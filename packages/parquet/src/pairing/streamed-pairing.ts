@@ -4,6 +4,7 @@
  * together could say which is which, it gives up and says from where on.
  */
 
+import { keepCompiled } from '@tracelake/domain';
 import { ParquetError } from '../parquet-error.ts';
 import type { ScopeDictionary } from '../scope-dictionary.ts';
 import type { SpanBatch } from '../span-batch.ts';
@@ -19,7 +20,7 @@ const EARLIEST_NS = -(2n ** 63n);
 const LATEST_NS = 2n ** 63n - 1n;
 
 export interface StreamedPairingOptions {
-  readonly dictionary: ScopeDictionary;
+  readonly dictionary: Pick<ScopeDictionary, 'scopes' | 'codeOfHash'>;
   readonly range: NsRange;
   readonly openEndNs: bigint;
   /** Spans held at once, and events that wait for their other half. */
@@ -139,3 +140,12 @@ export class StreamedPairing {
     throw new ParquetError('parquet.read-failed', 'the events of a file are not in order of time');
   }
 }
+
+keepCompiled(
+  new StreamedPairing({
+    dictionary: { scopes: [], codeOfHash: () => 0 },
+    range: { beginNs: 0n, endNs: 0n },
+    openEndNs: 0n,
+    heldMax: 0,
+  }),
+);

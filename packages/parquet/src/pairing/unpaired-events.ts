@@ -5,6 +5,7 @@
  */
 
 import { randomInt } from 'node:crypto';
+import { keepCompiled } from '@tracelake/domain';
 
 /** Clients choose the ids, so where they stand is different in each process; it decides no result. */
 const SEED = randomInt(2 ** 32 - 1) | 0;
@@ -125,6 +126,8 @@ export class UnpairedEvents {
     this.#mask = mask;
   }
 }
+
+keepCompiled(new UnpairedEvents(0));
 
 function homeOf(idLow: number, idHigh: number): number {
   const mixed = Math.imul(idLow ^ Math.imul(idHigh, 0x85eb_ca6b) ^ SEED, 0x9e37_79b1);

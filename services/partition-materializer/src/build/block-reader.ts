@@ -47,6 +47,14 @@ export class BlockReader {
     return this.#budget.usedBytes;
   }
 
+  /** The stored object of a block alone, for whoever holds its reservation. */
+  async reload(
+    { processId, streamId, blockId }: SourceBlock,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    return await this.#objectStore.get(objectKeys.block(processId, streamId, blockId), signal);
+  }
+
   /** Yields every block with its payload; each carries a reservation that its taker gives back. */
   read(
     blocks: readonly SourceBlock[],

@@ -155,7 +155,9 @@ async function decodeBlock(
     calibration: context.calibration,
     limits: { decompressedBytesMax: deps.settings.decompressedBytesMax },
   };
-  const outcome = await deps.decoders.decode({ moduleUrl: view.moduleUrl, payload, input }, signal);
+  const reload = () => deps.reader.reload(block, signal);
+  const request = { moduleUrl: view.moduleUrl, payload, input, reload };
+  const outcome = await deps.decoders.decode(request, signal);
   if (outcome.outcome === 'undecodable') return { block, reason: outcome.reason };
   return { block, parsed: outcome.parsed };
 }

@@ -5,7 +5,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import { AppError, ensureExists, errorMessage } from '@tracelake/domain';
-import type { Column, RunBuilder, ViewSet } from '@tracelake/lakehouse';
+import { type Column, columnMemory, type RunBuilder, type ViewSet } from '@tracelake/lakehouse';
 import { writeParquet } from '@tracelake/parquet';
 import { MaterializerError } from '../materializer-error.ts';
 import type {
@@ -22,8 +22,8 @@ interface OpenRun {
   readonly view: ViewSet;
   readonly builder: RunBuilder<unknown>;
   readonly dropped: AbortController;
-  /** Of the blocks; the builder may keep them until the run is finished. */
-  readonly buffers: ArrayBuffer[];
+  /** Of the blocks that the builder keeps until the run is finished. */
+  readonly kept: ArrayBuffer[];
 }
 
 type AddCommand = Extract<RunCommand, { kind: 'add' }>;
@@ -63,12 +63,14 @@ async function carryOut(runId: number, command: RunCommand): Promise<FinishedRun
 async function startRun({ moduleUrl, context, carryIn }: RunStart): Promise<OpenRun> {
   const view = await loadView(moduleUrl);
   const builder = view.createRunBuilder(context, carryIn);
-  return { view, builder, dropped: new AbortController(), buffers: [] };
+  return { view, builder, dropped: new AbortController(), kept: [] };
 }
 
-function addBlock({ view, builder, buffers }: OpenRun, { block, parsed }: AddCommand): void {
-  buffers.push(...view.transferList(parsed));
+function addBlock({ view, builder, kept }: OpenRun, { block, parsed }: AddCommand): void {
+  const buffers = view.transferList(parsed);
+  if (builder.keepsParsed) kept.push(...buffers);
   builder.add(block, parsed);
+  if (!builder.keepsParsed) free(buffers);
 }
 
 async function loadView(moduleUrl: string): Promise<ViewSet> {
@@ -82,7 +84,7 @@ async function loadView(moduleUrl: string): Promise<ViewSet> {
 }
 
 async function finishRun(
-  { view, builder, dropped, buffers }: OpenRun,
+  { view, builder, dropped, kept }: OpenRun,
   { path, rowGroupRows, metadata }: RunFile,
 ): Promise<FinishedRun> {
   const { rows, ...rest } = builder.finish();
@@ -95,20 +97,27 @@ async function finishRun(
         : await writeParquet({ path, columns, rows, rowGroupRows, metadata, signal });
     return { ...rest, rowCount: rows.rowCount, sizeBytes };
   } finally {
-    release(buffers.splice(0));
-    release(rows.columns.map(buffersOf));
+    free(kept.splice(0));
+    for (const column of rows.columns) columnMemory.give(bufferOf(column));
+    freeWhenIdle();
   }
 }
 
-function buffersOf(column: Column): ArrayBufferLike {
+function bufferOf(column: Column): ArrayBufferLike {
   return column.type === 'string' ? column.codes.buffer : column.values.buffer;
 }
 
-/** Tens of megabytes a run are given back at once and not when garbage is next collected. */
-function release(buffers: readonly ArrayBufferLike[]): void {
-  for (const buffer of buffers) {
-    if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
-  }
+/** Megabytes a block are given back at once and not when garbage is next collected. */
+function free(buffers: readonly ArrayBuffer[]): void {
+  for (const buffer of buffers) if (!buffer.detached) buffer.transfer(0);
+}
+
+/** The next run uses the memory of the last one, if it comes soon. */
+const IDLE_MS = 5000;
+const idle = setTimeout(() => columnMemory.free(), IDLE_MS).unref();
+
+function freeWhenIdle(): void {
+  idle.refresh();
 }
 
 function runOf(runId: number): OpenRun {

@@ -2,12 +2,12 @@
 
 import type { ParseInput } from '@tracelake/lakehouse';
 
-/** A block to decode. `payload` is the object as stored; its buffer moves to the worker. */
+/** A block to decode. `payload` is the object as stored; its buffer moves to the worker, which frees it. */
 export interface DecodeJob {
   readonly jobId: number;
   /** The module whose export `view` decodes the block. */
   readonly moduleUrl: string;
-  readonly payload: Uint8Array;
+  readonly payload: Uint8Array<ArrayBuffer>;
   readonly input: Omit<ParseInput, 'payload'>;
 }
 

@@ -2,21 +2,26 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadFixture } from '@tracelake/test-kit';
 import { decodeBlockEnvelope, encodeBlockPayload } from '@tracelake/transit';
-import type { DecodeJob } from './decode-messages.ts';
-import { DecodeWorkerPool, type DecodeWorkerPoolOptions } from './decode-worker-pool.ts';
+import {
+  type DecodeRequest,
+  DecodeWorkerPool,
+  type DecodeWorkerPoolOptions,
+} from './decode-worker-pool.ts';
 
 const never = new AbortController().signal;
 const moduleUrl = new URL('../../test/misbehaving-view.ts', import.meta.url).href;
 
 /** The view misbehaves as the block's `objectCount` says. */
-function jobFor(behaviour: number): Omit<DecodeJob, 'jobId'> {
+function jobFor(behaviour: number): DecodeRequest {
   const { requests } = loadFixture('small');
   const body = requests.find(({ path }) => path.endsWith('insert_block'))?.body;
   assert.ok(body);
   const block = { ...decodeBlockEnvelope(body), objectCount: behaviour };
-  const payload = encodeBlockPayload(block.payload);
+  const payload = new Uint8Array(encodeBlockPayload(block.payload));
+  const reload = async () => encodeBlockPayload(block.payload);
   const stream = { metadataSha256: block.contentSha256 };
-  return { moduleUrl, payload, input: { block, stream } as unknown as DecodeJob['input'] };
+  const input = { block, stream } as unknown as DecodeRequest['input'];
+  return { moduleUrl, payload, reload, input };
 }
 
 const DECODE = 1;
@@ -76,6 +81,37 @@ test('a worker that hangs is replaced, and the block is undecodable after a seco
     assert.equal(replaced.length, 2);
     assert.match(replaced[0] ?? '', /more than 300 ms/);
     assert.equal((await pool.decode(jobFor(DECODE), never)).outcome, 'decoded');
+  });
+});
+
+test('a block whose worker is lost is fetched once more for the next', async () => {
+  await withPool({ decodeTimeoutMs: 300 }, async (pool, replaced) => {
+    let reloads = 0;
+    const { reload, ...hanging } = jobFor(HANG);
+    const outcome = await pool.decode(
+      {
+        ...hanging,
+        reload: async () => {
+          reloads++;
+          return await reload();
+        },
+      },
+      never,
+    );
+    assert.equal(outcome.outcome, 'undecodable');
+    assert.deepEqual([reloads, replaced.length], [1, 2]);
+    assert.equal(hanging.payload.length, 0, 'the memory has moved');
+  });
+});
+
+test('a payload that lies in the memory of others is copied', async () => {
+  await withPool({}, async (pool) => {
+    const job = jobFor(DECODE);
+    const around = new Uint8Array(job.payload.length + 2);
+    around.set(job.payload, 1);
+    const payload = around.subarray(1, -1);
+    assert.equal((await pool.decode({ ...job, payload }, never)).outcome, 'decoded');
+    assert.equal(payload.length, around.length - 2);
   });
 });
 

@@ -23,6 +23,13 @@ export type DecodeOutcome =
   | { readonly outcome: 'decoded'; readonly parsed: unknown }
   | { readonly outcome: 'undecodable'; readonly reason: string };
 
+export interface DecodeRequest extends Omit<DecodeJob, 'jobId' | 'payload'> {
+  /** The object as stored; its memory moves to the worker. */
+  readonly payload: Uint8Array;
+  /** Fetches it once more, for a second attempt. */
+  readonly reload: () => Promise<Uint8Array>;
+}
+
 interface Waiter {
   readonly resolve: (thread: WorkerThread) => void;
   readonly reject: (error: unknown) => void;
@@ -49,14 +56,16 @@ export class DecodeWorkerPool implements AsyncDisposable {
   }
 
   /**
-   * Decodes one block. The payload is copied when it has to be sent twice, so the caller's stays whole.
+   * Decodes one block, whose payload is of no more use to the caller then.
    *
    * Errors: `materializer.decoder-failed` (the pool closes), `materializer.view-not-loaded` (a bug of
    * the view's module), the signal's reason. A block that cannot be decoded is an outcome, not an error.
    */
-  async decode(job: Omit<DecodeJob, 'jobId'>, signal: AbortSignal): Promise<DecodeOutcome> {
+  async decode(request: DecodeRequest, signal: AbortSignal): Promise<DecodeOutcome> {
+    const { reload, ...job } = request;
     for (let attempt = 1; ; attempt++) {
-      const reply = await this.#decodeOnce(job, signal);
+      const payload = movable(attempt === 1 ? job.payload : await reload());
+      const reply = await this.#decodeOnce({ ...job, payload }, signal);
       switch (reply.outcome) {
         case 'decoded':
           return { outcome: 'decoded', parsed: reply.parsed };
@@ -172,10 +181,8 @@ class WorkerThread {
     const onAbort = () => void this.terminate('the work was given up');
     signal.addEventListener('abort', onAbort, { once: true });
     this.#worker.ref();
-    // A second attempt needs the payload again, so it is copied here and the copy moves.
-    const payload = new Uint8Array(job.payload);
     try {
-      this.#worker.postMessage({ ...job, payload }, [payload.buffer]);
+      this.#worker.postMessage(job, [job.payload.buffer]);
       return await promise;
     } finally {
       this.#worker.unref();
@@ -194,6 +201,13 @@ class WorkerThread {
     this.isDead = true;
     this.#finish?.({ outcome: 'lost', reason });
   }
+}
+
+/** Only memory of its own can move: a small object may lie in one that others use. */
+function movable(payload: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteLength } = payload;
+  const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
+  return isOwn ? (payload as Uint8Array<ArrayBuffer>) : new Uint8Array(payload);
 }
 
 function closing(): MaterializerError {

@@ -34,6 +34,9 @@ async function decode({ jobId, moduleUrl, payload, input }: DecodeJob): Promise<
     return { reply: { jobId, outcome: 'decoded', parsed }, transfer: view.transferList(parsed) };
   } catch (error) {
     return { reply: { jobId, outcome: 'undecodable', reason: describe(error) }, transfer: [] };
+  } finally {
+    // Megabytes are given back at once and not when garbage is next collected.
+    if (!payload.buffer.detached) payload.buffer.transfer(0);
   }
 }
 
