@@ -1,12 +1,13 @@
 /**
  * The first stage: stored payloads in the order of their blocks. A few are fetched ahead, so that a
- * store with latency keeps the workers busy, and a budget bounds the bytes of all builds of the lane.
+ * store with latency keeps the workers busy. One budget bounds the payloads of all builds of the lane, another what
+ * the blocks of each build decode to, until they are folded: here, since only in their order can they wait for room.
  */
 
 import { AppError, ensureExists } from '@tracelake/domain';
 import type { SourceBlock } from '@tracelake/lakehouse';
 import { type ObjectStore, objectKeys } from '@tracelake/storage';
-import { PayloadBudget } from './payload-budget.ts';
+import { ByteBudget } from './byte-budget.ts';
 
 export interface FetchedBlock {
   readonly block: SourceBlock;
@@ -14,6 +15,22 @@ export interface FetchedBlock {
   readonly payload: Uint8Array | { readonly missing: string };
   /** Gives the payload's bytes back to the budget; dispose it once the payload is decoded. */
   readonly reservation: Disposable;
+  /** Room for what the block decodes to; dispose it once that is folded. */
+  readonly decodedRoom: Disposable;
+}
+
+/** Of one build, between fetch and fold: some five blocks of 2.9 MB, so that two decode while others come and go. */
+const DECODED_BYTES_MAX = 64 * 2 ** 20;
+
+/** What blocks of the known clients come to at most: texts by their payload, spans by their number. */
+const DECODED_BYTES_PER_PAYLOAD_BYTE = 4;
+const DECODED_BYTES_PER_EVENT = 24;
+
+function decodedBytesOf({ payloadBytes, objectCount }: SourceBlock): number {
+  return Math.max(
+    payloadBytes * DECODED_BYTES_PER_PAYLOAD_BYTE,
+    objectCount * DECODED_BYTES_PER_EVENT,
+  );
 }
 
 export interface BlockReaderOptions {
@@ -35,11 +52,11 @@ export interface BlockReadOptions {
 /** One lane's way to the stored blocks: no other lane's payloads take its room. */
 export class BlockReader {
   readonly #objectStore: ObjectStore;
-  readonly #budget: PayloadBudget;
+  readonly #budget: ByteBudget;
 
   constructor({ objectStore, payloadBytesMax }: BlockReaderOptions) {
     this.#objectStore = objectStore;
-    this.#budget = new PayloadBudget(payloadBytesMax);
+    this.#budget = new ByteBudget(payloadBytesMax);
   }
 
   /** Bytes of payloads that are fetched and not decoded yet. */
@@ -60,14 +77,21 @@ export class BlockReader {
     blocks: readonly SourceBlock[],
     options: BlockReadOptions,
   ): AsyncGenerator<FetchedBlock, void, undefined> {
-    const source = { objectStore: this.#objectStore, budget: this.#budget };
+    const decodedBudget = new ByteBudget(DECODED_BYTES_MAX);
+    const source = { objectStore: this.#objectStore, budget: this.#budget, decodedBudget };
     return fetchBlockPayloads(blocks, { ...options, ...source });
   }
 }
 
 interface PayloadReaderOptions extends BlockReadOptions {
   readonly objectStore: ObjectStore;
-  readonly budget: PayloadBudget;
+  readonly budget: ByteBudget;
+  readonly decodedBudget: ByteBudget;
+}
+
+interface Reservations {
+  readonly reservation: Disposable;
+  readonly decodedRoom: Disposable;
 }
 
 async function* fetchBlockPayloads(
@@ -81,9 +105,9 @@ async function* fetchBlockPayloads(
       for (; next < blocks.length && underWay.length < options.fetchAhead; next++) {
         const block = ensureExists(blocks[next], 'block');
         await options.giveWay?.(options.signal);
-        const reservation = await reserveFor(block, underWay.length > 0, options);
-        if (reservation === undefined) break;
-        const fetching = fetchBlock(block, options.onReserved(reservation), options);
+        const reserved = await reserveFor(block, underWay.length > 0, options);
+        if (reserved === undefined) break;
+        const fetching = fetchBlock(block, reserved, options);
         // A failure is met when its turn comes; until then it is nobody's unhandled rejection.
         fetching.catch(() => {});
         underWay.push(fetching);
@@ -105,23 +129,33 @@ async function* fetchBlockPayloads(
 async function reserveFor(
   block: SourceBlock,
   holdsOthers: boolean,
-  { budget, signal }: PayloadReaderOptions,
-): Promise<Disposable | undefined> {
-  if (holdsOthers) return budget.tryReserve(block.payloadBytes);
-  return await budget.reserve(block.payloadBytes, signal);
+  { budget, decodedBudget, onReserved, signal }: PayloadReaderOptions,
+): Promise<Reservations | undefined> {
+  const wanted = decodedBytesOf(block);
+  const forDecoded = holdsOthers
+    ? decodedBudget.tryReserve(wanted)
+    : await decodedBudget.reserve(wanted, signal);
+  if (forDecoded === undefined) return undefined;
+  const decodedRoom = onReserved(forDecoded);
+  const forPayload = holdsOthers
+    ? budget.tryReserve(block.payloadBytes)
+    : await budget.reserve(block.payloadBytes, signal);
+  if (forPayload !== undefined) return { decodedRoom, reservation: onReserved(forPayload) };
+  decodedRoom[Symbol.dispose]();
+  return undefined;
 }
 
 async function fetchBlock(
   block: SourceBlock,
-  reservation: Disposable,
+  reserved: Reservations,
   { objectStore, signal }: PayloadReaderOptions,
 ): Promise<FetchedBlock> {
   const key = objectKeys.block(block.processId, block.streamId, block.blockId);
   try {
-    return { block, reservation, payload: await objectStore.get(key, signal) };
+    return { block, ...reserved, payload: await objectStore.get(key, signal) };
   } catch (error) {
     if (error instanceof AppError && error.code === 'storage.object-missing') {
-      return { block, reservation, payload: { missing: `${error.code}: ${error.message}` } };
+      return { block, ...reserved, payload: { missing: `${error.code}: ${error.message}` } };
     }
     throw error;
   }

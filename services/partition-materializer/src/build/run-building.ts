@@ -30,9 +30,8 @@ export interface FoldedRun extends AsyncDisposable {
   finish(file: RunFile): Promise<FinishedRun>;
 }
 
-type DecodedBlock =
-  | { readonly block: SourceBlock; readonly parsed: unknown }
-  | { readonly block: SourceBlock; readonly reason: string };
+type DecodedBlock = Pick<FetchedBlock, 'block' | 'decodedRoom'> &
+  ({ readonly parsed: unknown } | { readonly reason: string });
 
 /** Errors: whatever a stage throws, with the other stages stopped and drained; never for a bad block. */
 export async function foldRun(request: RunRequest, deps: BuildDependencies): Promise<FoldedRun> {
@@ -90,6 +89,7 @@ async function foldBlocks(
       abortOnFailure(failure, () => decodeBlock(fetched, request, deps, stageSignal)),
     write: (decoded) =>
       abortOnFailure(failure, async () => {
+        using _room = decoded.decodedRoom;
         if ('reason' in decoded) {
           rejected.push({ blockId: decoded.block.blockId, reason: decoded.reason });
           reportRejection(decoded, view, deps);
@@ -143,10 +143,10 @@ async function decodeBlock(
   deps: BuildDependencies,
   signal: AbortSignal,
 ): Promise<DecodedBlock> {
-  const { block, payload } = fetched;
+  const { block, payload, decodedRoom } = fetched;
   using _held = fetched.reservation;
   deps.metrics.blocksRead.inc({ view: view.name });
-  if (!(payload instanceof Uint8Array)) return { block, reason: payload.missing };
+  if (!(payload instanceof Uint8Array)) return { block, decodedRoom, reason: payload.missing };
   deps.metrics.payloadBytesRead.inc({ view: view.name }, payload.length);
   const input = {
     process: context.process,
@@ -158,8 +158,8 @@ async function decodeBlock(
   const reload = () => deps.reader.reload(block, signal);
   const request = { moduleUrl: view.moduleUrl, payload, input, reload };
   const outcome = await deps.decoders.decode(request, signal);
-  if (outcome.outcome === 'undecodable') return { block, reason: outcome.reason };
-  return { block, parsed: outcome.parsed };
+  if (outcome.outcome === 'undecodable') return { block, decodedRoom, reason: outcome.reason };
+  return { block, decodedRoom, parsed: outcome.parsed };
 }
 
 function reportRejection(

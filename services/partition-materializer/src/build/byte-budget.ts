@@ -1,16 +1,16 @@
 import { assert } from '@tracelake/domain';
 
 /**
- * Bytes of stored payloads that all pipelines hold together, from fetch to decode. Whoever asks waits in
- * line; a payload larger than the whole budget passes alone.
+ * Bytes that may be held at once, by all who share the budget. Whoever asks waits in line; what is larger than the
+ * whole budget passes alone.
  */
-export class PayloadBudget {
+export class ByteBudget {
   readonly #capacityBytes: number;
   readonly #waiters: { readonly bytes: number; readonly grant: () => void }[] = [];
   #usedBytes = 0;
 
   constructor(capacityBytes: number) {
-    assert(capacityBytes > 0, 'a payload budget has room');
+    assert(capacityBytes > 0, 'a budget has room');
     this.#capacityBytes = capacityBytes;
   }
 

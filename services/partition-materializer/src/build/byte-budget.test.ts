@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { PayloadBudget } from './payload-budget.ts';
+import { ByteBudget } from './byte-budget.ts';
 
 const never = new AbortController().signal;
 
 test('reservations wait in line and never exceed the budget', async () => {
-  const budget = new PayloadBudget(100);
+  const budget = new ByteBudget(100);
   const first = await budget.reserve(60, never);
   const order: string[] = [];
   const large = budget.reserve(80, never).then((held) => {
@@ -30,7 +30,7 @@ test('reservations wait in line and never exceed the budget', async () => {
 });
 
 test('a payload larger than the budget passes alone', async () => {
-  const budget = new PayloadBudget(100);
+  const budget = new ByteBudget(100);
   const whole = await budget.reserve(1_000_000, never);
   assert.equal(budget.usedBytes, 100);
   whole[Symbol.dispose]();
@@ -38,7 +38,7 @@ test('a payload larger than the budget passes alone', async () => {
 });
 
 test('whoever gives up leaves the line to the next', async () => {
-  const budget = new PayloadBudget(100);
+  const budget = new ByteBudget(100);
   const first = await budget.reserve(50, never);
   const controller = new AbortController();
   const given = budget.reserve(100, controller.signal);
