@@ -11,7 +11,7 @@ partition-materializer: {values: partitionMaterializer, portVariable: TRACELAKE_
 {{- end -}}
 
 {{- define "tracelake.image" -}}
-{{ .root.Values.image.registry }}{{ .root.Values.image.repositoryPrefix }}{{ .component }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{ .root.Values.image.registry }}{{ .root.Values.image.repositoryPrefix }}{{ .component }}:{{ .tag | default .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 
 {{- define "tracelake.selector" -}}
