@@ -29,6 +29,12 @@ export interface BlockInsertResult {
   readonly insertTimeUs: bigint;
 }
 
+export interface InsertedAndFound {
+  /** At each index of the block there. */
+  readonly results: BlockInsertResult[];
+  readonly known: ReadonlyMap<BlockId, Uint8Array>;
+}
+
 export interface UnannouncedBlock {
   readonly blockId: BlockId;
   readonly streamId: StreamId;
@@ -105,21 +111,40 @@ export class BlockRepository {
     blocks: readonly NewBlock[],
     signal?: AbortSignal,
   ): Promise<BlockInsertResult[]> {
+    const { results } = await this.insertManyAndFind({ blocks, ids: [] }, signal);
+    return results;
+  }
+
+  /**
+   * As `insertMany`, and finds the content hashes of those of `ids` (at most 10,000) that are known, in the same round
+   * trip. What this call inserts is not yet among them.
+   */
+  async insertManyAndFind(
+    { blocks, ids }: { readonly blocks: readonly NewBlock[]; readonly ids: readonly BlockId[] },
+    signal?: AbortSignal,
+  ): Promise<InsertedAndFound> {
     assert(blocks.length <= INSERT_ROWS_MAX, 'a batch of blocks is bounded');
-    if (blocks.length === 0) return [];
+    assert(ids.length <= INSERT_ROWS_MAX, 'a batch of blocks is bounded');
+    if (blocks.length === 0) {
+      const rows = await this.#findContent(ids, signal);
+      return { results: [], known: new Map(rows.map((row) => [row.block_id, row.content_sha256])) };
+    }
     // In one order, so that two batches with the same ids do not lock each other out.
     const sorted = blocks.toSorted((a, b) =>
       Buffer.compare(Buffer.from(a.blockId), Buffer.from(b.blockId)),
     );
     const stored = new Map<string, StoredBlock>();
-    for (const row of await this.#insert(sorted, signal)) {
-      stored.set(row.block_id, { ...row, isNew: true });
+    const known = new Map<BlockId, Uint8Array>();
+    for (const row of await this.#insertAndFind(sorted, ids, signal)) {
+      if (row.is_new) stored.set(row.block_id, { ...row, isNew: true });
+      else known.set(row.block_id, row.content_sha256);
     }
-    const known = sorted.map((block) => block.blockId).filter((id) => !stored.has(id));
-    for (const row of await this.#findContent(known, signal)) {
+    const there = sorted.map((block) => block.blockId).filter((id) => !stored.has(id));
+    for (const row of await this.#findContent(there, signal)) {
       stored.set(row.block_id, { ...row, isNew: false });
     }
-    return blocks.map((block) => outcomeOf(block, stored.get(block.blockId)));
+    const results = blocks.map((block) => outcomeOf(block, stored.get(block.blockId)));
+    return { results, known };
   }
 
   async find(id: BlockId, signal?: AbortSignal): Promise<SourceBlock | undefined> {
@@ -128,16 +153,6 @@ export class BlockRepository {
       signal,
     );
     return row === undefined ? undefined : sourceBlockOf(row);
-  }
-
-  /** The content hashes of those of the blocks (at most 10,000) that are known. */
-  async findContentHashes(
-    ids: readonly BlockId[],
-    signal?: AbortSignal,
-  ): Promise<ReadonlyMap<BlockId, Uint8Array>> {
-    assert(ids.length <= INSERT_ROWS_MAX, 'a batch of blocks is bounded');
-    const rows = await this.#findContent(ids, signal);
-    return new Map(rows.map((row) => [row.block_id, row.content_sha256]));
   }
 
   async exists(id: BlockId, signal?: AbortSignal): Promise<boolean> {
@@ -200,7 +215,11 @@ export class BlockRepository {
     await markAnnounced(this.#db, 'block', ids, signal);
   }
 
-  async #insert(blocks: readonly NewBlock[], signal?: AbortSignal): Promise<ContentRow[]> {
+  async #insertAndFind(
+    blocks: readonly NewBlock[],
+    ids: readonly BlockId[],
+    signal?: AbortSignal,
+  ): Promise<(ContentRow & { is_new: boolean })[]> {
     const statement = sql`
         WITH new AS (
           INSERT INTO blocks (block_id, stream_id, process_id, begin_time, begin_ticks, end_time,
@@ -224,8 +243,11 @@ export class BlockRepository {
           ON CONFLICT (block_id) DO NOTHING
           RETURNING block_id, content_sha256, insert_time),
         queued AS (INSERT INTO unannounced (kind, id) SELECT 'block', block_id FROM new)
-        SELECT block_id, content_sha256, unix_us(insert_time) AS insert_us FROM new`;
-    return this.#db.query<ContentRow>(prepared('blocks-insert', statement), signal);
+        SELECT block_id, content_sha256, unix_us(insert_time) AS insert_us, true AS is_new FROM new
+        UNION ALL
+        SELECT block_id, content_sha256, unix_us(insert_time), false FROM blocks
+        WHERE block_id = ANY(${ids}::uuid[])`;
+    return this.#db.query(prepared('blocks-insert', statement), signal);
   }
 
   async #findContent(ids: readonly BlockId[], signal?: AbortSignal): Promise<ContentRow[]> {

@@ -1,6 +1,6 @@
 /** The queue of rows that are durable and not yet announced on the bus. */
 import type { Queryable } from './postgres/database.ts';
-import { sql } from './postgres/sql.ts';
+import { prepared, sql } from './postgres/sql.ts';
 
 export type AnnouncedKind = 'process' | 'stream' | 'block';
 
@@ -34,14 +34,12 @@ export async function markAnnounced(
   signal?: AbortSignal,
 ): Promise<void> {
   if (ids.length === 0) return;
-  await db.query(
-    // In one order, so that two relays that take the same ids do not lock each other out.
-    sql`DELETE FROM unannounced u USING (
-        SELECT kind, id FROM unannounced
-        WHERE kind = ${kind} AND id = ANY(${ids}::uuid[]) ORDER BY id FOR UPDATE) AS done
-      WHERE u.kind = done.kind AND u.id = done.id`,
-    signal,
-  );
+  // In one order, so that two relays that take the same ids do not lock each other out.
+  const statement = sql`DELETE FROM unannounced u USING (
+      SELECT kind, id FROM unannounced
+      WHERE kind = ${kind} AND id = ANY(${ids}::uuid[]) ORDER BY id FOR UPDATE) AS done
+    WHERE u.kind = done.kind AND u.id = done.id`;
+  await db.query(prepared('unannounced-mark', statement), signal);
 }
 
 /**

@@ -173,6 +173,27 @@ test('the same id with other content is 409, nothing changes, and it is counted'
   });
 });
 
+test('a block that names another process than its stream belongs to is refused, whoever took the stream', async () => {
+  await using lake = await Lake.open({ nats });
+  const { body } = firstRequest(STREAM);
+  const { streamId } = decodeStreamInfo(body);
+  const block = { ...recordedBlock(), streamId };
+  const processId = crypto.randomUUID() as typeof block.processId;
+  const strange = encodeBlockEnvelope({ ...block, processId }, 'rust');
+  await using other = await startIngest(lake);
+  assert.equal((await other.post(STREAM, body)).status, 200);
+  const kept = await lake.dump();
+  await using ingest = await startIngest(lake);
+  for (const { post } of [other, ingest]) {
+    const answer = await post(BLOCK, strange);
+    assert.equal(answer.status, 409);
+    assert.match(answer.text, /process-mismatch.*process_id/);
+  }
+  assert.deepEqual(await lake.dump(), kept);
+  const own = { ...block, processId: decodeStreamInfo(body).processId };
+  assert.equal((await ingest.post(BLOCK, encodeBlockEnvelope(own, 'rust'))).status, 200);
+});
+
 test('an upper-case id and a legacy payload are the same block, and so is its replay as such', async () => {
   await withIngest(async (ingest, lake) => {
     const block = recordedBlock();

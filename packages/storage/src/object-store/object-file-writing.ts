@@ -13,10 +13,11 @@ import {
   mkdirSync,
   openSync,
   rmSync,
-  writeFileSync,
+  unlinkSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { ensureExists } from '@tracelake/domain';
 import type { PutOutcome } from './object-store.ts';
 
 export interface ObjectFile {
@@ -48,11 +49,19 @@ export type ObjectFileReply =
   | { readonly outcome: PutOutcome }
   | { readonly outcome: 'failed'; readonly code: string | undefined; readonly message: string };
 
-/** The reply at each index tells of the file there; one that fails does not stop the others. */
+/**
+ * Each step for all files before the next step for any: what the files share (the directory of temporary ones, blocks
+ * of inodes) is then mostly synced once. The reply at each index tells of the file there; one that fails does not
+ * stop the others.
+ */
 export function writeObjectFiles(root: string, files: readonly ObjectFile[]): ObjectFileReply[] {
-  const replies = files.map((file) => writeObjectFile(root, file));
+  const writings = files.map((file) => new ObjectFileWriting(root, file));
+  for (const writing of writings) writing.attempt(() => writing.write());
+  for (const writing of writings) writing.attempt(() => writing.sync());
+  for (const writing of writings) writing.attempt(() => writing.link());
+  for (const writing of writings) writing.removeTemporary();
   const unsynced = new Map<string, ObjectFileReply>();
-  for (const directory of new Set(files.map((file) => dirname(file.path)))) {
+  for (const directory of new Set(writings.map((writing) => writing.directory))) {
     try {
       // Also for an earlier writer's object: it may not have come so far yet.
       syncDirectory(directory);
@@ -60,61 +69,134 @@ export function writeObjectFiles(root: string, files: readonly ObjectFile[]): Ob
       unsynced.set(directory, failureOf(error));
     }
   }
-  return replies.map((reply, index) => {
-    if (reply.outcome === 'failed') return reply;
-    return unsynced.get(dirname(files[index]?.path ?? '')) ?? reply;
-  });
+  return writings.map(({ reply, directory }) =>
+    reply.outcome === 'failed' ? reply : (unsynced.get(directory) ?? reply),
+  );
 }
 
-function writeObjectFile(root: string, file: ObjectFile): ObjectFileReply {
-  try {
-    return { outcome: createObjectFile(root, file) };
-  } catch (error) {
-    return failureOf(error);
+/** One file on its way; once it has a reply, no step does anything more. */
+class ObjectFileWriting {
+  readonly directory: string;
+  readonly #root: string;
+  readonly #file: ObjectFile;
+  #reply: ObjectFileReply | undefined;
+  /** Open from the writing to the sync. */
+  #descriptor: number | undefined;
+  #hasTemporary = false;
+
+  constructor(root: string, file: ObjectFile) {
+    this.#root = root;
+    this.#file = file;
+    this.directory = dirname(file.path);
   }
-}
 
-function createObjectFile(root: string, file: ObjectFile): PutOutcome {
-  const directory = dirname(file.path);
-  if (!file.isDirectoryDurable || !existsSync(directory)) ensureDurableDirectory(root, directory);
-  if (existsSync(file.path)) return 'already-exists';
-  mkdirSync(dirname(file.temporary), { recursive: true });
-  try {
-    if (!writePages(file)) {
-      writeFileSync(file.temporary, file.bytes, { flag: 'wx', flush: true });
+  get reply(): ObjectFileReply {
+    return this.#reply ?? { outcome: 'created' };
+  }
+
+  /** Runs a step unless an earlier one has settled what becomes of the file. */
+  attempt(step: () => void): void {
+    if (this.#reply !== undefined) return;
+    try {
+      step();
+    } catch (error) {
+      this.#reply = failureOf(error);
+      this.#close();
     }
-    linkSync(file.temporary, file.path);
-    return 'created';
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return 'already-exists';
-    throw error;
-  } finally {
-    rmSync(file.temporary, { force: true });
+  }
+
+  write(): void {
+    if (!this.#file.isDirectoryDurable) ensureDurableDirectory(this.#root, this.directory);
+    if (existsSync(this.#file.path)) {
+      this.#reply = { outcome: 'already-exists' };
+      return;
+    }
+    this.#hasTemporary = true;
+    if (this.#writePages()) return;
+    this.#open(0);
+    this.#writeAll(this.#file.bytes);
+  }
+
+  sync(): void {
+    if (this.#descriptor !== undefined) fsyncSync(this.#descriptor);
+    this.#close();
+  }
+
+  link(): void {
+    const { temporary, path } = this.#file;
+    try {
+      linkIn(this.#root, temporary, path);
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+      this.#reply = { outcome: 'already-exists' };
+    }
+  }
+
+  /** What cannot be removed is left to the next start's look for leftovers. */
+  removeTemporary(): void {
+    if (!this.#hasTemporary) return;
+    try {
+      unlinkSync(this.#file.temporary);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') this.#reply ??= failureOf(error);
+    }
+  }
+
+  /** Writes past the page cache; false, with no file left, where file or file system do not go with that. */
+  #writePages(): boolean {
+    const { temporary, bytes, pages } = this.#file;
+    if (pages === undefined || bytes.length < DIRECT_BYTES_MIN) return false;
+    if (constants.O_DIRECT === undefined) return false;
+    pages.fill(0, bytes.length);
+    try {
+      this.#open(constants.O_DIRECT);
+      this.#writeAll(pages);
+      ftruncateSync(ensureExists(this.#descriptor, 'an open file'), bytes.length);
+      return true;
+    } catch (error) {
+      if (!NOT_DIRECT.has(codeOf(error) ?? '')) throw error;
+      this.#close();
+      rmSync(temporary, { force: true });
+      return false;
+    }
+  }
+
+  #open(flags: number): void {
+    const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+    const { temporary } = this.#file;
+    const open = () => openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | flags, 0o666);
+    try {
+      this.#descriptor = open();
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+      mkdirSync(dirname(temporary), { recursive: true });
+      this.#descriptor = open();
+    }
+  }
+
+  #writeAll(bytes: Uint8Array): void {
+    const descriptor = ensureExists(this.#descriptor, 'an open file');
+    for (let written = 0; written < bytes.length; ) {
+      written += writeSync(descriptor, bytes, written, bytes.length - written, written);
+    }
+  }
+
+  #close(): void {
+    if (this.#descriptor === undefined) return;
+    const descriptor = this.#descriptor;
+    this.#descriptor = undefined;
+    closeSync(descriptor);
   }
 }
 
-/** Writes past the page cache; false, with no file left, where file or file system do not go with that. */
-function writePages({ temporary, bytes, pages }: ObjectFile): boolean {
-  const { O_WRONLY, O_CREAT, O_EXCL, O_DIRECT } = constants;
-  if (pages === undefined || bytes.length < DIRECT_BYTES_MIN || O_DIRECT === undefined) {
-    return false;
-  }
-  pages.fill(0, bytes.length);
-  let descriptor: number | undefined;
+/** The directory may have been removed since it was known to be durable. */
+function linkIn(root: string, temporary: string, path: string): void {
   try {
-    descriptor = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_DIRECT, 0o666);
-    for (let written = 0; written < pages.length; ) {
-      written += writeSync(descriptor, pages, written, pages.length - written, written);
-    }
-    ftruncateSync(descriptor, bytes.length);
-    fsyncSync(descriptor);
-    return true;
+    linkSync(temporary, path);
   } catch (error) {
-    if (!NOT_DIRECT.has(codeOf(error) ?? '')) throw error;
-    rmSync(temporary, { force: true });
-    return false;
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor);
+    if (codeOf(error) !== 'ENOENT') throw error;
+    ensureDurableDirectory(root, dirname(path));
+    linkSync(temporary, path);
   }
 }
 
