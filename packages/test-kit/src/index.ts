@@ -36,7 +36,7 @@ export {
   type ThreadOptions,
 } from './recording-builder.ts';
 export { canonicalLines, type RowObject, rowObjects } from './row-objects.ts';
-export { startTestS3, type TestS3, type UnavailableS3 } from './s3-fixture.ts';
+export { ensureMoto, startTestS3, type TestS3, type UnavailableS3 } from './s3-fixture.ts';
 export { type SeededRandom, seededRandom } from './seeded-random.ts';
 export { type ServiceProcess, startServiceProcess } from './service-process.ts';
 export { forEachSeed, type SeedRange } from './test-seeds.ts';

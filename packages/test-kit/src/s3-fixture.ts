@@ -55,8 +55,8 @@ function givenServer(endpoint: string): TestS3 | UnavailableS3 {
   };
 }
 
-/** Installs once a machine; resolves with the Python that has moto. */
-async function ensureMoto(): Promise<string> {
+/** Installs once a machine; resolves with the Python that has moto, or throws why there is none. */
+export async function ensureMoto(): Promise<string> {
   const directory = join(tmpdir(), `tracelake-test-moto-5.2.5-${process.geteuid?.() ?? 0}`);
   const complete = join(directory, 'complete');
   const python = join(directory, 'bin', 'python');
