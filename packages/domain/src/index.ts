@@ -9,6 +9,7 @@ export type {
   UserDefinedTypeMember,
 } from './block.ts';
 export { type Clock, systemClock } from './clock.ts';
+export { keepCompiled } from './compiled-code.ts';
 export {
   type BlockId,
   type ProcessId,

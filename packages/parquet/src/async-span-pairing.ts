@@ -28,6 +28,8 @@ import type { NsRange } from './thread-span-reading.ts';
 const OPEN_FILES_MAX = 64;
 
 const EARLIEST_NS = -(2n ** 63n);
+/** The greatest time that DuckDB holds. */
+const LATEST_NS = 2n ** 63n - 2n;
 
 export interface PairingRequest extends QueryOptions {
   readonly reader: ParquetReader;
@@ -62,7 +64,8 @@ export class PairedAsyncSpans {
     const { reader, files, range } = this.#request;
     if (files.length === 0) return;
     const events = `read_parquet([${files.map(({ path }) => sqlString(path)).join(', ')}])`;
-    const begins = `${events} WHERE event_type = 'begin' AND time <= ${sqlTimestamp(range.endNs)}`;
+    const until = range.endNs < LATEST_NS ? ` AND time <= ${sqlTimestamp(range.endNs)}` : '';
+    const begins = `${events} WHERE event_type = 'begin'${until}`;
     const dictionary = await ScopeDictionary.collect(reader, begins, this.#request);
     const restFromNs = dictionary.isByHash ? yield* this.#streamed(dictionary) : EARLIEST_NS;
     if (restFromNs !== undefined) yield* this.#joined(events, dictionary, restFromNs);

@@ -4,7 +4,7 @@
  * hundreds of megabytes of chunks long done with. A collection of the young generation every few megabytes
  * costs about a millisecond each and keeps a scan's memory flat (it is faster, too: pages are reused). Handles
  * that outlived two of them have moved to the old generation, which is collected now and then as well: with a
- * heap of a few tens of megabytes that is some 60 ms of CPU (helper threads included) for each eight million rows;
+ * heap of a few tens of megabytes that is some 60 ms of CPU (helper threads included) for each four million rows;
  * at each two million it was a tenth of the CPU of an export of async spans.
  *
  * V8 starts collections of the old generation of its own, too: by default as soon as the room left is less than the
@@ -19,7 +19,7 @@ import { runInNewContext } from 'node:vm';
 const CHUNKS_BETWEEN = 32;
 
 /** Every so many collections one is of all generations. */
-const COLLECTIONS_PER_MAJOR = 128;
+const COLLECTIONS_PER_MAJOR = 64;
 
 /** In percent of the room between the heap after a collection and its limit: when marking starts, and how. */
 const MARKING_TRIGGERS = [

@@ -109,20 +109,21 @@ export class ParquetReader implements AsyncDisposable {
    */
   async *chunks(sql: string, options: QueryOptions = {}): AsyncGenerator<ColumnChunk, void, void> {
     const connection = await this.#connect(options);
+    const stopWatching = this.#interruptOnAbort(connection, options);
     let pending: Promise<DuckDBDataChunk | null> | undefined;
     try {
       // A failure in the middle of a stream shows only in what it does to its transaction.
       await connection.run('BEGIN TRANSACTION READ ONLY');
-      const result = await this.#run(connection, () => connection.stream(sql), options);
+      const result = await this.#run(() => connection.stream(sql), options);
       for (;;) {
-        pending ??= this.#fetch(connection, result, options);
+        pending ??= this.#fetch(result, options);
         const chunk = await pending;
         if (chunk === null || chunk.rowCount === 0) {
           pending = undefined;
           await this.#confirmEnd(connection, options);
           return;
         }
-        pending = this.#fetch(connection, result, options);
+        pending = this.#fetch(result, options);
         // Its failure is met at the next turn, or not at all when the caller has left.
         pending.catch(() => undefined);
         countChunkRead();
@@ -130,6 +131,7 @@ export class ParquetReader implements AsyncDisposable {
       }
     } finally {
       if (pending !== undefined) await settleInterrupted(connection, pending);
+      stopWatching();
       connection.closeSync();
     }
   }
@@ -137,10 +139,12 @@ export class ParquetReader implements AsyncDisposable {
   /** Runs a query with a small result and returns its rows. Errors as `chunks`. */
   async rows(sql: string, options: QueryOptions = {}): Promise<DuckDBValue[][]> {
     const connection = await this.#connect(options);
+    const stopWatching = this.#interruptOnAbort(connection, options);
     try {
-      const reader = await this.#run(connection, () => connection.runAndReadAll(sql), options);
+      const reader = await this.#run(() => connection.runAndReadAll(sql), options);
       return reader.getRows();
     } finally {
+      stopWatching();
       connection.closeSync();
     }
   }
@@ -158,28 +162,24 @@ export class ParquetReader implements AsyncDisposable {
 
   /** DuckDB's API ends a stream that failed as it ends a whole one, and keeps the reason to itself. */
   async #confirmEnd(connection: DuckDBConnection, options: QueryOptions): Promise<void> {
-    await this.#run(connection, () => connection.run('SELECT 1'), options);
+    await this.#run(() => connection.run('SELECT 1'), options);
   }
 
-  #fetch(
-    connection: DuckDBConnection,
-    result: DuckDBResult,
-    options: QueryOptions,
-  ): Promise<DuckDBDataChunk | null> {
-    return this.#run(connection, () => result.fetchChunk(), options);
+  #fetch(result: DuckDBResult, options: QueryOptions): Promise<DuckDBDataChunk | null> {
+    return this.#run(() => result.fetchChunk(), options);
   }
 
-  /** Waits for a step of a query; an abort, or closing the reader, interrupts it. */
-  async #run<T>(
-    connection: DuckDBConnection,
-    step: () => Promise<T>,
-    options: QueryOptions,
-  ): Promise<T> {
+  /** From now until the returned function is called, an abort, or closing the reader, interrupts queries. */
+  #interruptOnAbort(connection: DuckDBConnection, { signal }: QueryOptions): () => void {
+    const closing = this.#closing.signal;
+    return interruptOnAbort(connection, signal === undefined ? [closing] : [closing, signal]);
+  }
+
+  /** Waits for a step of a query. */
+  async #run<T>(step: () => Promise<T>, options: QueryOptions): Promise<T> {
     this.#throwIfAborted(options.signal);
-    const signals = [this.#closing.signal, ...(options.signal ? [options.signal] : [])];
     const work = step();
     this.#working.add(work);
-    const stopWatching = interruptOnAbort(connection, signals);
     try {
       const value = await work;
       // An interrupted fetch may also look like the end of the rows.
@@ -193,7 +193,6 @@ export class ParquetReader implements AsyncDisposable {
         { cause, retryable: true },
       );
     } finally {
-      stopWatching();
       this.#working.delete(work);
     }
   }

@@ -4,14 +4,13 @@ import type { SpanBatch } from '@tracelake/parquet';
 import {
   ConcurrentLanes,
   type InternedScope,
-  type LaneSpan,
   type TraceWriter,
   type Track,
   type TrackUuids,
 } from '@tracelake/perfetto';
 import { LaneTracks } from './lane-tracks.ts';
 import type { ScopeCache } from './scope-cache.ts';
-import { readSpan, type SpanWords, spanWordsOf } from './span-words.ts';
+import { emptySpan, readSpan, type SpanWords, spanWordsOf } from './span-words.ts';
 
 const TRACK_NAME = 'Async Operations';
 const OVERFLOW_TRACK_NAME = 'Async Operations beyond the limit';
@@ -29,16 +28,7 @@ export class AsyncTracks {
   readonly #options: AsyncTracksOptions;
   readonly #lanes: ConcurrentLanes;
   readonly #tracks: LaneTracks;
-  readonly #span: LaneSpan = {
-    beginHigh: 0,
-    beginLow: 0,
-    endHigh: 0,
-    endLow: 0,
-    idHigh: 0,
-    idLow: 0,
-    parentHigh: 0,
-    parentLow: 0,
-  };
+  readonly #span = emptySpan();
   #words: SpanWords | undefined;
   #spanCount = 0;
   #instantCount = 0;
@@ -77,10 +67,22 @@ export class AsyncTracks {
     this.#words = spanWordsOf(batch, this.#options.scopes);
   }
 
-  /** Writes a row of the open batch. */
-  writeRow(row: number): void {
+  /** Writes rows of the open batch until so many bytes are pending; returns the first that is left. */
+  writeRows(from: number, to: number, pendingBytesMax: number): number {
     const words = this.#words;
-    if (words === undefined) return;
+    if (words === undefined) return to;
+    const { writer } = this.#options;
+    let row = from;
+    while (row < to && writer.pendingBytes < pendingBytesMax) this.#write(words, row++);
+    return row;
+  }
+
+  /** Closes what is open. */
+  finish(): void {
+    this.#lanes.closeAll();
+  }
+
+  #write(words: SpanWords, row: number): void {
     const { batch, scopes } = words;
     const span = this.#span;
     readSpan(words, row, span);
@@ -95,10 +97,5 @@ export class AsyncTracks {
       this.#instantCount += 1;
       writer.instant(this.#tracks.overflow(), span.beginHigh, span.beginLow, scope, open);
     }
-  }
-
-  /** Closes what is open. */
-  finish(): void {
-    this.#lanes.closeAll();
   }
 }

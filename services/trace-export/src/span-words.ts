@@ -1,7 +1,7 @@
 /** Halves of 64-bit columns, so that hot loops make no bigint. All supported machines are little-endian. */
 
 import type { SpanBatch } from '@tracelake/parquet';
-import type { InternedScope, LaneSpan } from '@tracelake/perfetto';
+import type { InternedScope, ThreadLaneSpan } from '@tracelake/perfetto';
 import type { ScopeCache } from './scope-cache.ts';
 
 /** A batch with its 64-bit columns as words: low half of row `i` at `2 * i`, high half after it. */
@@ -25,8 +25,24 @@ export function spanWordsOf(batch: SpanBatch, scopes: ScopeCache): SpanWords {
   };
 }
 
+/** A span for `readSpan` to fill. All have one shape, so that what places them is compiled once. */
+export function emptySpan(): ThreadLaneSpan {
+  return {
+    beginHigh: 0,
+    beginLow: 0,
+    endHigh: 0,
+    endLow: 0,
+    idHigh: 0,
+    idLow: 0,
+    parentHigh: 0,
+    parentLow: 0,
+    depth: 0,
+  };
+}
+
 /** Puts a row into `span`, which serves for all rows. */
-export function readSpan({ begin, end, id, parent }: SpanWords, row: number, span: LaneSpan): void {
+export function readSpan(words: SpanWords, row: number, span: ThreadLaneSpan): void {
+  const { batch, begin, end, id, parent } = words;
   span.beginHigh = begin[2 * row + 1] ?? 0;
   span.beginLow = (begin[2 * row] ?? 0) >>> 0;
   span.endHigh = end[2 * row + 1] ?? 0;
@@ -35,6 +51,7 @@ export function readSpan({ begin, end, id, parent }: SpanWords, row: number, spa
   span.idLow = id[2 * row] ?? 0;
   span.parentHigh = parent[2 * row + 1] ?? 0;
   span.parentLow = parent[2 * row] ?? 0;
+  span.depth = batch.depth[row] ?? 0;
 }
 
 function wordsOf(column: BigInt64Array): Int32Array {

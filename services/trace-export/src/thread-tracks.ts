@@ -4,7 +4,6 @@ import { formatRfc3339, nanoseconds } from '@tracelake/domain';
 import type { SpanBatch } from '@tracelake/parquet';
 import {
   type InternedScope,
-  type ThreadLaneSpan,
   ThreadLanes,
   type TraceWriter,
   type Track,
@@ -14,7 +13,7 @@ import { ExportError } from './export-error.ts';
 import { LaneTracks } from './lane-tracks.ts';
 import { type OrderedRow, OrphanOrder } from './orphan-order.ts';
 import type { ScopeCache } from './scope-cache.ts';
-import { readSpan, type SpanWords, spanWordsOf } from './span-words.ts';
+import { emptySpan, readSpan, type SpanWords, spanWordsOf } from './span-words.ts';
 
 /** Extra tracks of a thread, shown under it. */
 const EXTRA_TRACK_NAME = 'Overlapping spans';
@@ -40,17 +39,7 @@ export class ThreadTracks {
   readonly #lanes: ThreadLanes;
   readonly #tracks: LaneTracks;
   readonly #order = new OrphanOrder<HeldRow>((held) => this.#writeHeld(held));
-  readonly #span: ThreadLaneSpan = {
-    beginHigh: 0,
-    beginLow: 0,
-    endHigh: 0,
-    endLow: 0,
-    idHigh: 0,
-    idLow: 0,
-    parentHigh: 0,
-    parentLow: 0,
-    depth: 0,
-  };
+  readonly #span = emptySpan();
   #words: SpanWords | undefined;
   #lastHigh = -0x8000_0000;
   #lastLow = 0;
@@ -89,10 +78,26 @@ export class ThreadTracks {
     this.#words = spanWordsOf(batch, this.#options.scopes);
   }
 
-  /** Writes a row of the open batch. Errors: `trace-export.spans-out-of-order`. */
-  writeRow(row: number): void {
+  /**
+   * Writes rows of the open batch until so many bytes are pending; returns the first that is left.
+   * Errors: `trace-export.spans-out-of-order`.
+   */
+  writeRows(from: number, to: number, pendingBytesMax: number): number {
     const words = this.#words;
-    if (words === undefined) return;
+    if (words === undefined) return to;
+    const { writer } = this.#options;
+    let row = from;
+    while (row < to && writer.pendingBytes < pendingBytesMax) this.#take(words, row++);
+    return row;
+  }
+
+  /** Closes what is open. */
+  finish(): void {
+    this.#order.flush();
+    this.#lanes.closeAll();
+  }
+
+  #take(words: SpanWords, row: number): void {
     const { batch } = words;
     if ((batch.depth[row] ?? 0) === 0) {
       this.#order.openChain(batch.begin[row] ?? 0n, batch.end[row] ?? 0n);
@@ -101,12 +106,6 @@ export class ThreadTracks {
     } else {
       this.#write(words, row);
     }
-  }
-
-  /** Closes what is open. */
-  finish(): void {
-    this.#order.flush();
-    this.#lanes.closeAll();
   }
 
   #writeHeld({ batch, row }: HeldRow): void {
@@ -131,7 +130,6 @@ export class ThreadTracks {
       span.endHigh = beginHigh;
       span.endLow = beginLow;
     }
-    span.depth = batch.depth[row] ?? 0;
     const lane = this.#lanes.place(span);
     const scope = scopes[batch.scope[row] ?? 0] as InternedScope;
     const open = batch.open[row] === 1;

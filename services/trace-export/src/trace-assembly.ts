@@ -19,6 +19,7 @@ import {
 } from '@tracelake/perfetto';
 import { AsyncTracks } from './async-tracks.ts';
 import { describeProcess } from './process-description.ts';
+import './lasting-tracks.ts';
 import { ScopeCache } from './scope-cache.ts';
 import { ThreadTracks } from './thread-tracks.ts';
 import type { ThreadPlan, TracePlan } from './trace-plan.ts';
@@ -149,9 +150,9 @@ export class TraceAssembly {
     to: number,
   ): Promise<void> {
     tracks.openBatch(batch);
-    for (let row = from; row < to; row += 1) {
-      tracks.writeRow(row);
-      if (this.#writer.pendingBytes >= FLUSH_BYTES) await this.#flush();
+    for (let row = from; row < to; ) {
+      row = tracks.writeRows(row, to, FLUSH_BYTES);
+      await this.#flushIfFull();
     }
   }
 

@@ -6,6 +6,7 @@
  * is open now; a placement costs O(log open).
  */
 
+import { keepCompiled } from '@tracelake/domain';
 import { compareTimes, type LaneSpan, OpenSpanHeap } from './open-span-heap.ts';
 import { OpenSpanIds } from './open-span-ids.ts';
 
@@ -154,3 +155,5 @@ class LowestFirst {
     return lowest;
   }
 }
+
+keepCompiled(new ConcurrentLanes(() => undefined));

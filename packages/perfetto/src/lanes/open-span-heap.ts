@@ -5,6 +5,7 @@
 
 const NONE = -1;
 const INITIAL_SLOTS = 64;
+const TWO_32 = 2 ** 32;
 
 /** A span to place: times and ids as halves, a time's low half unsigned, all others signed. */
 export interface LaneSpan {
@@ -35,6 +36,10 @@ export class OpenSpanHeap {
   idLow = new Int32Array(INITIAL_SLOTS);
   #opened = new Float64Array(INITIAL_SLOTS);
   #heap = new Int32Array(INITIAL_SLOTS);
+  /** By place in the heap: the end after the first begin, exact within 104 days of it, rounded beyond. */
+  #keys = new Float64Array(INITIAL_SLOTS);
+  #baseHigh = 0;
+  #baseLow = 0;
   #count = 0;
   #slotsUsed = 0;
   #openedCount = 0;
@@ -63,59 +68,64 @@ export class OpenSpanHeap {
     this.below[slot] = below;
     this.idHigh[slot] = span.idHigh;
     this.idLow[slot] = span.idLow;
+    if (this.#openedCount === 0) {
+      this.#baseHigh = span.beginHigh;
+      this.#baseLow = span.beginLow;
+    }
     this.#opened[slot] = this.#openedCount++;
-    this.#heap[this.#count] = slot;
-    this.#siftUp(this.#count);
+    const key = (span.endHigh - this.#baseHigh) * TWO_32 + (span.endLow - this.#baseLow);
     this.#count += 1;
+    this.#siftUp(this.#count - 1, slot, key);
     return slot;
   }
 
   /** Removes the slot that ends first. Its columns stay readable until the next `open`. */
   removeFirst(): void {
-    this.#freeSlots.push(this.first());
-    this.#count -= 1;
     const heap = this.#heap;
-    heap[0] = heap[this.#count] ?? NONE;
-    this.#siftDown();
+    const keys = this.#keys;
+    this.#freeSlots.push(heap[0] ?? NONE);
+    const last = --this.#count;
+    // The smaller children move up to the last level, then what was last finds its place from there.
+    let at = 0;
+    for (let child = 1; child < last; child = 2 * at + 1) {
+      if (child + 1 < last && this.#comesBefore(child + 1, child)) child += 1;
+      heap[at] = heap[child] ?? NONE;
+      keys[at] = keys[child] ?? 0;
+      at = child;
+    }
+    this.#siftUp(at, heap[last] ?? NONE, keys[last] ?? 0);
   }
 
+  /** Of two places in the heap. */
   #comesBefore(a: number, b: number): boolean {
+    const aKey = this.#keys[a] ?? 0;
+    const bKey = this.#keys[b] ?? 0;
+    return aKey === bKey
+      ? this.#isSooner(this.#heap[a] ?? NONE, this.#heap[b] ?? NONE)
+      : aKey < bKey;
+  }
+
+  /** Of two slots whose keys are equal: the ends decide where they were rounded, then who was opened last. */
+  #isSooner(a: number, b: number): boolean {
     const order = this.compareEnd(a, this.endHigh[b] ?? 0, this.endLow[b] ?? 0);
     if (order !== 0) return order < 0;
     return (this.#opened[a] ?? 0) > (this.#opened[b] ?? 0);
   }
 
-  #siftUp(from: number): void {
+  #siftUp(from: number, slot: number, key: number): void {
     const heap = this.#heap;
-    const slot = heap[from] ?? NONE;
+    const keys = this.#keys;
     let at = from;
     while (at > 0) {
       const up = (at - 1) >> 1;
-      const parent = heap[up] ?? NONE;
-      if (!this.#comesBefore(slot, parent)) break;
-      heap[at] = parent;
+      const upKey = keys[up] ?? 0;
+      if (upKey < key || (upKey === key && !this.#isSooner(slot, heap[up] ?? NONE))) break;
+      heap[at] = heap[up] ?? NONE;
+      keys[at] = upKey;
       at = up;
     }
     heap[at] = slot;
-  }
-
-  #siftDown(): void {
-    const heap = this.#heap;
-    const slot = heap[0] ?? NONE;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= this.#count) break;
-      const right = child + 1;
-      if (right < this.#count && this.#comesBefore(heap[right] ?? NONE, heap[child] ?? NONE)) {
-        child = right;
-      }
-      const smaller = heap[child] ?? NONE;
-      if (!this.#comesBefore(smaller, slot)) break;
-      heap[at] = smaller;
-      at = child;
-    }
-    heap[at] = slot;
+    keys[at] = key;
   }
 
   #grow(): void {
@@ -128,6 +138,7 @@ export class OpenSpanHeap {
     this.idLow = enlarge(this.idLow, new Int32Array(size));
     this.#opened = enlarge(this.#opened, new Float64Array(size));
     this.#heap = enlarge(this.#heap, new Int32Array(size));
+    this.#keys = enlarge(this.#keys, new Float64Array(size));
   }
 }
 

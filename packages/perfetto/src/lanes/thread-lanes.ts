@@ -4,6 +4,7 @@
  * order) goes to a lane above 0, with its children.
  */
 
+import { keepCompiled } from '@tracelake/domain';
 import { ConcurrentLanes, endsWithin, type LaneEnd } from './concurrent-lanes.ts';
 import { compareTimes, type LaneSpan } from './open-span-heap.ts';
 
@@ -101,3 +102,5 @@ export class ThreadLanes {
     this.#depth = depth;
   }
 }
+
+keepCompiled(new ThreadLanes(() => undefined));
