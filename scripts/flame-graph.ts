@@ -3,9 +3,9 @@
  *
  *   npm run bench:flame -- --out docs/flame-graphs/NAME.svg BENCH [OPTIONS of the benchmark]
  *
- * A frame's width is the time that it and what it called took. Left out are time that a thread waits, frames of
- * Node's own machinery, and the test kit, which makes what is measured on. Native code (zlib, DuckDB) shows as the
- * function that called it.
+ * A frame's width is the time that it and what it called took. Left out are time that a thread waits (for the disk to
+ * sync, too), frames of Node's own machinery, the loading of modules, and the test kit, which makes what is measured on.
+ * Native code (zlib, DuckDB, a system call) shows as the function that called it.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,7 +22,9 @@ const LEAST_SHARE = 0.004;
 const ROW_HEIGHT = 17;
 const WIDTH = 1200;
 /** Frames under which a thread only waits. */
-const IDLE = new Set(['(idle)', '(program)']);
+const IDLE = new Set(['(idle)', '(program)', 'fsync']);
+/** What is under such a frame reads and links modules; running them is not. */
+const LOADING = / node:internal\/modules\/(?:esm\/loader|esm\/translators|typescript|cjs\/loader)$/;
 
 interface ProfileNode {
   readonly id: number;
@@ -94,13 +96,17 @@ function addProfile(root: Frame, { nodes, samples, timeDeltas }: CpuProfile): vo
       const node = byId.get(at);
       if (node !== undefined) stack.unshift(labelOf(node));
     }
-    if (stack.some((label) => IDLE.has(label) || label.includes(' packages/test-kit/'))) continue;
+    if (stack.some(isLeftOut)) continue;
     addStack(
       root,
       stack.slice(1).filter((label) => !label.includes(' node:internal/')),
       us,
     );
   }
+}
+
+function isLeftOut(label: string): boolean {
+  return IDLE.has(label) || LOADING.test(label) || label.includes(' packages/test-kit/');
 }
 
 function addStack(root: Frame, stack: readonly string[], us: number): void {

@@ -61,7 +61,7 @@ const ingest = stack.use(
     TRACELAKE_OBJECT_STORE_URL: pathToFileURL(join(root, 'objects')).href,
     TRACELAKE_INGEST_PORT: '0',
     TRACELAKE_INGEST_OBJECT_WRITER_THREADS: String(values['writer-threads']),
-    NODE_OPTIONS: String(values['node-options']),
+    NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${values['node-options']}`.trim(),
   }),
 );
 const client = startProgram(new URL('./load-client.ts', import.meta.url));
@@ -131,9 +131,12 @@ const nameOf = ({ kilobytes, connections }: Cell) =>
   `${kilobytes} KB at ${connections} connection${connections === 1 ? '' : 's'}`;
 
 const memoryMs = Number(values['memory-seconds']) * 1000;
-const memoryCell = { kilobytes: 200, connections: 16 };
-let atOnce: { MB: number; peakMB: number } | undefined;
-let tenTimes: typeof atOnce;
+const memoryCells = [
+  { kilobytes: 200, connections: 16 },
+  { kilobytes: 2900, connections: 64 },
+];
+const memory: Record<string, { MB: number; peakMB: number }> = {};
+let gatedPeakMB: number | undefined;
 
 const stored = new Map<Cell, Measured[]>();
 const read = new Map<Cell, Measured[]>();
@@ -143,10 +146,13 @@ const directory = join(root, 'probe');
 for (const port of [ingestPort, barePort]) {
   await load(port, { kilobytes: 4.5, connections: 16 }, Number(values['warm-up']) * 1000);
 }
-if (memoryMs > 0) {
-  await load(ingestPort, memoryCell, memoryMs);
-  atOnce = await peakOf(memoryCell, memoryMs);
-  tenTimes = await peakOf(memoryCell, 10 * memoryMs);
+for (const cell of memoryMs > 0 ? memoryCells : []) {
+  // The first load makes the threads and the buffers that the service then keeps.
+  await load(ingestPort, cell, memoryMs);
+  memory[`${nameOf(cell)}, for a while`] = await peakOf(cell, memoryMs);
+  const tenTimes = await peakOf(cell, 10 * memoryMs);
+  memory[`${nameOf(cell)}, ten times as long`] = tenTimes;
+  gatedPeakMB ??= tenTimes.peakMB;
 }
 for (let round = 0; round < rounds; round++) {
   for (const cell of cells) {
@@ -200,9 +206,9 @@ console.table(
 console.log('Made durable by the disk below, a second');
 console.table(Object.fromEntries([...synced].map(([name, rate]) => [name, Math.round(rate)])));
 
-if (atOnce !== undefined && tenTimes !== undefined) {
-  console.log('Memory of the service under 200 KB blocks at 16 connections');
-  console.table({ 'for a while': atOnce, 'ten times as long': tenTimes });
+if (gatedPeakMB !== undefined) {
+  console.log('Memory of the service: peak while so many MB of blocks came');
+  console.table(memory);
 }
 
 const figures: BenchFigure[] = [];
@@ -226,9 +232,8 @@ for (const cell of cells) {
     });
   }
 }
-if (tenTimes !== undefined) {
-  const value = tenTimes.peakMB;
+if (gatedPeakMB !== undefined) {
   const name = 'ingest peak memory at ten times the data';
-  figures.push({ name, value, unit: 'MB', better: 'lower', scalesWithMachine: false });
+  figures.push({ name, value: gatedPeakMB, unit: 'MB', better: 'lower', scalesWithMachine: false });
 }
 reportBench(figures);
