@@ -58,7 +58,12 @@ export {
   type Queryable,
   type TransactionOptions,
 } from './postgres/database.ts';
-export { type MigrationReport, migrate } from './postgres/migrate.ts';
+export {
+  type MigrationReport,
+  migrate,
+  readSchemaState,
+  type SchemaState,
+} from './postgres/migrate.ts';
 export { type SqlStatement, sql } from './postgres/sql.ts';
 export {
   findMomentBack,

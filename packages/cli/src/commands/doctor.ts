@@ -6,6 +6,7 @@ import {
   connectionHelp,
   connectionOptions,
 } from '../command.ts';
+import { lookAtBackends } from '../doctor/backend-findings.ts';
 import { type Finding, runbookPath } from '../doctor/finding.ts';
 import { judgeLake } from '../doctor/lake-findings.ts';
 import { lookAtMachine } from '../doctor/machine-findings.ts';
@@ -20,6 +21,10 @@ so, versions and clocks, free space, rows that are stored and not announced, lan
 an owner, messages that wait, dead letters, blocks that are rejected or wait for their
 process. In a clone also: this machine's set-up, the stack of the clone, and Docker, which
 only the end-to-end tests need.
+
+Where TRACELAKE_DATABASE_URL, TRACELAKE_NATS_URL or TRACELAKE_OBJECT_STORE_URL are set, it
+asks those too, from here: the schema's version, JetStream, and whether the store can be
+written (a probe is put and taken away again).
 
 "wrong" does not work; "note" is for somebody to look at; "?" could not be told. What the
 lake holds comes from the materializer's metrics and is up to half a minute old. Of several
@@ -47,9 +52,18 @@ export const doctorCommand: Command = {
     const looking = (Object.keys(urls) as ServiceName[]).map((service) =>
       lookAtService(service, urls[service], context.signal),
     );
-    const [machine, ...looks] = await Promise.all([lookAtMachine(context), ...looking]);
+    const [machine, backends, ...looks] = await Promise.all([
+      lookAtMachine(context),
+      lookAtBackends(context),
+      ...looking,
+    ]);
     const materializer = looks.find(({ service }) => service === 'materializer');
-    const findings = [...machine, ...judgeServices(looks), ...judgeLake(materializer?.metrics)];
+    const findings = [
+      ...machine,
+      ...judgeServices(looks),
+      ...backends,
+      ...judgeLake(materializer?.metrics),
+    ];
     const isWell = findings.every(({ verdict }) => verdict !== 'wrong');
     if (args.flag('json')) writeJson(findings, isWell, context);
     else writeLines(findings, isWell, context);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
+import { judgeSchema } from './backend-findings.ts';
 import { type Finding, runbookPath } from './finding.ts';
 import { judgeLake } from './lake-findings.ts';
 import { MetricSamples } from './metric-samples.ts';
@@ -33,6 +34,8 @@ const lookAt = (changes: Partial<ServiceLook> = {}): ServiceLook => ({
   answer: '',
   metrics: undefined,
   version: '0.1.0',
+  answeredAs: 'ingest',
+  isOurs: true,
   clockAheadMs: 300,
   ...changes,
 });
@@ -87,7 +90,14 @@ test('each trouble of a service is found and has its page', () => {
   const disk = (free: number) =>
     new MetricSamples(`tracelake_store_free_bytes ${free}\ntracelake_store_size_bytes 1000`);
   const cases: [ServiceLook[], string[]][] = [
-    [[lookAt(), lookAt({ service: 'query' })], []],
+    [[lookAt(), lookAt({ service: 'query', answeredAs: 'query' })], []],
+    [[lookAt({ answeredAs: 'query' })], ['wrong service-down']],
+    [[lookAt({ service: 'materializer', answeredAs: 'partition-materializer' })], []],
+    [[lookAt({ answeredAs: undefined, isOurs: false })], ['wrong service-down']],
+    [
+      [lookAt({ answeredAs: undefined, isOurs: false, isReady: false })],
+      ['wrong service-not-ready'],
+    ],
     [[lookAt({ unreachable: 'refused' })], ['wrong service-down']],
     [[lookAt({ isReady: false, failing: ['postgres (away)'] })], ['wrong service-not-ready']],
     [[lookAt({ failing: ['nats (away)'] })], ['note service-not-ready']],
@@ -101,4 +111,13 @@ test('each trouble of a service is found and has its page', () => {
   for (const [looks, wanted] of cases) {
     assert.deepEqual(troubles(judgeServices(looks)), wanted);
   }
+});
+
+test('a schema that is older than the release needs is wrong, a newer one that fits is a note', () => {
+  const judge = (version: number, missing: number) =>
+    troubles([judgeSchema({ version, codeVersion: 4, missing })]);
+  assert.deepEqual(judge(4, 0), []);
+  assert.deepEqual(judge(3, 1), ['wrong upgrade']);
+  assert.deepEqual(judge(0, 4), ['wrong upgrade']);
+  assert.deepEqual(judge(5, 0), ['note upgrade']);
 });

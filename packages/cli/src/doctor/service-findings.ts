@@ -9,12 +9,27 @@ const freeShareWrong = 0.05;
 
 export function judgeServices(looks: readonly ServiceLook[]): Finding[] {
   const answering = looks.filter(({ unreachable }) => unreachable === undefined);
+  const urls = looks.map(({ url }) => url);
   return [
-    ...looks.map(judgeReadiness),
+    ...looks.map((look) => judgeAddress(look, urls) ?? judgeReadiness(look)),
     ...judgeVersions(answering),
     ...answering.flatMap(judgeClock),
     ...judgeFreeSpace(answering),
   ];
+}
+
+/** Behind one address for several services, which a gateway has, any of them may answer. */
+function judgeAddress(look: ServiceLook, urls: readonly string[]): Finding | undefined {
+  const { service, url, unreachable, isReady, isOurs, answer, answeredAs } = look;
+  const isShared = urls.filter((one) => one === url).length > 1;
+  if (unreachable !== undefined || isShared) return undefined;
+  const wanted = service === 'materializer' ? 'partition-materializer' : service;
+  const isOther = answeredAs !== undefined && answeredAs !== wanted;
+  // A proxy in front of a service that is away answers an error of its own.
+  if (!isOther && (isOurs || !isReady)) return undefined;
+  const who = isOther ? answeredAs : `something that is no service of Tracelake (${answer})`;
+  const text = `at ${url}, where ${service} should be, answers ${who}: correct --url or its variable`;
+  return { verdict: 'wrong', check: 'service', text, runbook: 'service-down' };
 }
 
 function judgeReadiness({

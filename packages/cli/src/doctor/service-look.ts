@@ -15,6 +15,10 @@ export interface ServiceLook {
   readonly answer: string;
   readonly metrics: MetricSamples | undefined;
   readonly version: string | undefined;
+  /** The name that it gives itself: `ingest`, `partition-materializer`. */
+  readonly answeredAs: string | undefined;
+  /** Whether its readiness was told as our services tell it. */
+  readonly isOurs: boolean;
   /** The service's clock less our own, to about a second. */
   readonly clockAheadMs: number | undefined;
 }
@@ -42,6 +46,8 @@ export async function lookAtService(
       answer: `status ${response.status}, ${text.slice(0, 300)}`,
       metrics,
       version: metrics?.all('tracelake_build_info')[0]?.labels.version,
+      answeredAs: metrics?.all('tracelake_build_info')[0]?.labels.service,
+      isOurs: readinessOf(text) !== undefined,
       clockAheadMs,
     };
   } catch (error) {
@@ -55,6 +61,8 @@ export async function lookAtService(
       answer: '',
       metrics: undefined,
       version: undefined,
+      answeredAs: undefined,
+      isOurs: false,
       clockAheadMs: undefined,
     };
   }
@@ -82,10 +90,16 @@ interface ReadinessAnswer {
 }
 
 function failingChecks(text: string): string[] {
+  const { failing = [], checks = {} } = readinessOf(text) ?? {};
+  return failing.map((name) => `${name} (${checks[name]?.error ?? 'failed'})`);
+}
+
+/** Undefined for the answer of something else, such as a web server or a proxy. */
+function readinessOf(text: string): ReadinessAnswer | undefined {
   try {
-    const { failing = [], checks = {} } = JSON.parse(text) as ReadinessAnswer;
-    return failing.map((name) => `${name} (${checks[name]?.error ?? 'failed'})`);
+    const answer = JSON.parse(text) as ReadinessAnswer | null;
+    return Array.isArray(answer?.failing) ? answer : undefined;
   } catch {
-    return [];
+    return undefined;
   }
 }

@@ -52,6 +52,36 @@ export async function migrate(db: Database, signal?: AbortSignal): Promise<Migra
   }, signal);
 }
 
+export interface SchemaState {
+  /** Of the newest step in the database; 0 when there is none. */
+  readonly version: number;
+  /** Of the newest step that this code knows. */
+  readonly codeVersion: number;
+  /** Steps of this code that the database lacks. */
+  readonly missing: number;
+}
+
+/** How the schema stands to this code, without a change. Throws `storage.schema-mismatch` as `migrate` does. */
+export async function readSchemaState(db: Queryable, signal?: AbortSignal): Promise<SchemaState> {
+  const migrations = await readMigrations();
+  const codeVersion = migrations.at(-1)?.version ?? 0;
+  const [table] = await db.query<{ name: string | null }>(
+    sql`SELECT to_regclass('schema_migrations')::text AS name`,
+    signal,
+  );
+  if ((table?.name ?? null) === null)
+    return { version: 0, codeVersion, missing: migrations.length };
+  const present = await db.query<AppliedStep>(
+    sql`SELECT version, name, sha256, (to_jsonb(m) ->> 'oldest_code')::integer AS oldest_code
+      FROM schema_migrations m ORDER BY version`,
+    signal,
+  );
+  for (const row of present) checkApplied(row, migrations);
+  const versions = new Set(present.map((row) => row.version));
+  const missing = migrations.filter(({ version }) => !versions.has(version)).length;
+  return { version: Math.max(0, ...versions), codeVersion, missing };
+}
+
 async function applyMissing(
   session: Queryable,
   migrations: readonly Migration[],
