@@ -196,10 +196,26 @@ test('events scattered over files pair as a plain pairing does', async () => {
   }
 });
 
-test('files that are not in order of time pair all the same while no span has been handed on', async () => {
+test('files that are not in order of time pair all the same', async () => {
   await using reader = await ParquetReader.open();
   const events = randomEvents(7);
   const files = await writeEvents([events], false);
+  assert.deepEqual(await readSpans(reader, files), pairPlainly(events));
+});
+
+test('disorder far into a file, behind spans that were handed on, changes nothing', async () => {
+  await using reader = await ParquetReader.open();
+  const events: Event[] = [];
+  for (let id = 1; id <= 10_000; id += 1) {
+    const common = { id, parent: 0, depth: 0 };
+    events.push({ ...common, time: id * 10, kind: 'begin' });
+    events.push({ ...common, time: id * 10 + 35, kind: 'end' });
+  }
+  const byTime = events.toSorted((a, b) => a.time - b.time);
+  const early = byTime.splice(0, 100);
+  // What should stand at the start comes at the very end, in a file beside one that is in order.
+  const files = await writeEvents([[...byTime, ...early].filter(({ id }) => id % 3 !== 0)], false);
+  files.push(...(await writeEvents([events.filter(({ id }) => id % 3 === 0)])));
   assert.deepEqual(await readSpans(reader, files), pairPlainly(events));
 });
 

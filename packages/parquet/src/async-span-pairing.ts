@@ -1,7 +1,7 @@
 /**
  * Pairs the begin and end events of a process's async spans, in memory that does not grow with their number.
  *
- * Files are in order of time, so their events are merged and paired as they come, with the spans from the first
+ * Their events are merged in order of time and paired as they come, with the spans from the first
  * open one on in memory. Where those are more than may be held (a span open for long, with very many inside),
  * DuckDB does the rest out of core: it joins the files with themselves on the span's id, sorts the spans and
  * spills what exceeds its memory limit, at about twice the cost.
@@ -46,6 +46,7 @@ export interface PairingRequest extends QueryOptions {
 export class PairedAsyncSpans {
   readonly #request: PairingRequest;
   #endsWithoutBegin = 0;
+  #sortedFileCount = 0;
 
   constructor(request: PairingRequest) {
     this.#request = request;
@@ -54,6 +55,11 @@ export class PairedAsyncSpans {
   /** End events whose begin is in none of the files; known when the batches have been read to their end. */
   get endsWithoutBegin(): number {
     return this.#endsWithoutBegin;
+  }
+
+  /** Files that had to be sorted first; known when the batches have been read to their end. */
+  get sortedFileCount(): number {
+    return this.#sortedFileCount;
   }
 
   /**
@@ -80,6 +86,7 @@ export class PairedAsyncSpans {
     const pairing = new StreamedPairing({ dictionary, range, openEndNs, heldMax });
     await using merge = new EventMerge(reader, files, this.#request);
     while (await merge.refill()) {
+      this.#sortedFileCount = merge.sortedFileCount;
       if (merge.openFileCount > OPEN_FILES_MAX) return pairing.restFromNs;
       while (merge.isReady) if (!pairing.consume(merge.take())) return pairing.restFromNs;
       yield* pairing.settled();

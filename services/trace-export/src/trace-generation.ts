@@ -38,6 +38,8 @@ export interface GenerationOptions {
 export interface GeneratedTrace extends TraceSummary {
   /** Async end events whose begin no block has. */
   readonly endsWithoutBegin: number;
+  /** Files of async events that were not in order of time, as no builder leaves them. */
+  readonly sortedFileCount: number;
 }
 
 /** A trace under way. Disposing of it ends the task and waits until all it held is given back. */
@@ -120,9 +122,9 @@ async function generate(
     await assembly.writeThread(thread, mergeSpanFiles(request));
   }
   const work = { plan, files, reader, assembly, heldSpansMax: openSpansMax, signal };
-  const endsWithoutBegin = await writeAsyncSpans(work);
+  const { endsWithoutBegin, sortedFileCount } = await writeAsyncSpans(work);
   await assembly.finish();
-  return { ...assembly.summary, endsWithoutBegin };
+  return { ...assembly.summary, endsWithoutBegin, sortedFileCount };
 }
 
 interface AsyncSpanWork {
@@ -134,7 +136,7 @@ interface AsyncSpanWork {
   readonly signal: AbortSignal;
 }
 
-async function writeAsyncSpans(work: AsyncSpanWork): Promise<number> {
+async function writeAsyncSpans(work: AsyncSpanWork): Promise<PairedAsyncSpans> {
   const { plan, files, reader, assembly, heldSpansMax, signal } = work;
   await using held = new AsyncDisposableStack();
   const eventFiles: EventFile[] = [];
@@ -146,5 +148,5 @@ async function writeAsyncSpans(work: AsyncSpanWork): Promise<number> {
   const request = { reader, files: eventFiles, range, openEndNs, heldSpansMax, signal };
   const paired = new PairedAsyncSpans(request);
   await assembly.writeAsyncSpans(paired.batches());
-  return paired.endsWithoutBegin;
+  return paired;
 }

@@ -1,6 +1,7 @@
 /**
- * The events of a process in order of time, from files that are each in that order. A file is opened when
- * the merge reaches its first event. In what order events of one time come is left open.
+ * The events of a process in order of time. Files are in that order, as they are built, but nothing in a file says
+ * so and others may have written it: one that is not is sorted by DuckDB, out of core, before its first row. A file
+ * is opened when the merge reaches its first event. In what order events of one time come is left open.
  */
 
 import { ensureExists } from '@tracelake/domain';
@@ -37,6 +38,7 @@ export class EventMerge implements AsyncDisposable {
   /** The earliest last. */
   readonly #waiting: EventFile[];
   readonly #open: EventCursor[] = [];
+  #sortedFileCount = 0;
 
   constructor(reader: ParquetReader, files: readonly EventFile[], options: QueryOptions) {
     this.#reader = reader;
@@ -46,6 +48,11 @@ export class EventMerge implements AsyncDisposable {
 
   get openFileCount(): number {
     return this.#open.length;
+  }
+
+  /** Files opened so far that were not in order of time. */
+  get sortedFileCount(): number {
+    return this.#sortedFileCount;
   }
 
   /**
@@ -62,7 +69,9 @@ export class EventMerge implements AsyncDisposable {
       const next = this.#waiting.at(-1);
       if (next === undefined || !this.#reaches(next)) return this.#open.length > 0;
       this.#waiting.pop();
-      const cursor = new EventCursor(this.#reader, next, this.#options);
+      const isOrdered = await isInOrderOfTime(this.#reader, next, this.#options);
+      if (!isOrdered) this.#sortedFileCount += 1;
+      const cursor = new EventCursor(this.#reader, eventsSql(next, isOrdered), this.#options);
       this.#open.push(cursor);
       if (await cursor.refill()) continue;
       this.#open.pop();
@@ -113,10 +122,7 @@ class EventCursor {
   #slice: EventSlice | undefined;
   #row = 0;
 
-  constructor(reader: ParquetReader, file: EventFile, options: QueryOptions) {
-    const sql =
-      "SELECT time, event_type = 'end', span_id, parent_span_id, depth, hash" +
-      ` FROM read_parquet(${sqlString(file.path)})`;
+  constructor(reader: ParquetReader, sql: string, options: QueryOptions) {
     this.#chunks = reader.chunks(sql, options);
   }
 
@@ -174,6 +180,25 @@ class EventCursor {
     }
     return low;
   }
+}
+
+/** Costs a tenth of reading the file's events: of its columns only the time is looked at, and no row leaves DuckDB. */
+async function isInOrderOfTime(
+  reader: ParquetReader,
+  { path }: EventFile,
+  options: QueryOptions,
+): Promise<boolean> {
+  const rows = await reader.rows(
+    `SELECT 1 FROM (SELECT time < lag(time) OVER () AS is_earlier
+      FROM read_parquet(${sqlString(path)})) WHERE is_earlier LIMIT 1`,
+    options,
+  );
+  return rows.length === 0;
+}
+
+function eventsSql({ path }: EventFile, isOrdered: boolean): string {
+  return `SELECT time, event_type = 'end', span_id, parent_span_id, depth, hash
+    FROM read_parquet(${sqlString(path)})${isOrdered ? '' : ' ORDER BY time'}`;
 }
 
 function halvesOf(column: BigInt64Array): Int32Array {

@@ -62,8 +62,8 @@ export class StreamedPairing {
   }
 
   /**
-   * Takes events; false when it gives up. Errors: `parquet.read-failed` for events out of order, where spans
-   * have been handed on already.
+   * Takes events; false when it gives up. Errors: `parquet.read-failed` for a file with events before the least
+   * time that is known of it, where spans have been handed on already.
    */
   consume(events: EventSlice): boolean {
     const { time, isEnd, id, hash } = events;
@@ -137,7 +137,10 @@ export class StreamedPairing {
   #giveUpDisordered(): boolean {
     this.#isDisordered = true;
     if (!this.#hasHandedOn) return false;
-    throw new ParquetError('parquet.read-failed', 'the events of a file are not in order of time');
+    throw new ParquetError(
+      'parquet.read-failed',
+      'a file has events before the least time that the catalog has of it',
+    );
   }
 }
 
