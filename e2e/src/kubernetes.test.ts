@@ -6,12 +6,16 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { eventually } from './harness/client.ts';
 import { findHelm, runTool } from './harness/helm-tool.ts';
-import { type ControlPlane, startControlPlane } from './harness/kube-control-plane.ts';
+import {
+  type ControlPlane,
+  type KubernetesObject,
+  startControlPlane,
+} from './harness/kube-control-plane.ts';
 import { startPretendNodes } from './harness/kube-pretend-nodes.ts';
 import { findControlPlane } from './harness/kube-programs.ts';
 
@@ -130,7 +134,7 @@ describe('the chart on a real API server', { skip, timeout: 600_000 }, () => {
 
   after(() => stack.disposeAsync());
 
-  /** Those of the operators where the directory has them; without them their objects are left out of nothing. */
+  /** Of the operators whose objects the chart makes. */
   async function installDefinitions(bin: string): Promise<void> {
     const dir = path.join(bin, 'crds');
     assert.ok(existsSync(dir), `${dir} is missing: build-kubernetes.ts makes it`);
@@ -180,7 +184,7 @@ describe('the chart on a real API server', { skip, timeout: 600_000 }, () => {
       );
       assert.ok(rendered.length > 1000);
       const file = path.join(plane.dir, `${example}.yaml`);
-      await (await import('node:fs/promises')).writeFile(file, rendered);
+      await writeFile(file, rendered);
       const { ok, output } = await runTool(path.join(programs.dir, 'kubectl'), [
         ...['--kubeconfig', plane.kubeconfig, ...inNamespace, 'apply', '-f', file],
         ...['--dry-run=server', '--validate=strict'],
@@ -210,6 +214,39 @@ describe('the chart on a real API server', { skip, timeout: 600_000 }, () => {
       assert.equal(await plane.kubectl('get', 'deployments,services,jobs', '-n', example), '');
     });
   }
+
+  test('budgets let one pod go, and autoscalers take the number of pods over', async () => {
+    const name = 'scaled';
+    await plane.apply(namespaceOf(name));
+    const values = ['-f', path.join(chartDir, 'examples/one-zone.yaml')];
+    const set = ['--set', 'query.autoscaling.enabled=true,query.autoscaling.minReplicas=3'];
+    const args = ['--namespace', name, ...values, ...set, '--wait', '--timeout', '60s'];
+    await runHelm('install', 'tracelake', chartDir, ...args);
+    const budgets = `/apis/policy/v1/namespaces/${name}/poddisruptionbudgets`;
+    const scalers = `/apis/autoscaling/v2/namespaces/${name}/horizontalpodautoscalers`;
+    const query = `/apis/apps/v1/namespaces/${name}/deployments/tracelake-query`;
+    await eventually(
+      async () => {
+        const [scaler] = await plane.list(scalers);
+        const deployment = (await plane.call('GET', query)) as KubernetesObject;
+        const isScaled = scaler?.status?.desiredReplicas === 3;
+        return isScaled && deployment.spec?.replicas === 3 ? true : undefined;
+      },
+      'three pods, as the autoscaler wants',
+      60_000,
+    );
+    await eventually(
+      async () => {
+        const allowed = (await plane.list(budgets)).map(({ status }) => status?.disruptionsAllowed);
+        return allowed.length === COMPONENTS.length && allowed.every((count) => count === 1)
+          ? true
+          : undefined;
+      },
+      'budgets that let one pod go',
+      30_000,
+    );
+    await runHelm('uninstall', 'tracelake', '--namespace', name);
+  });
 
   /** Old pods go a moment after new ones are there. */
   async function settle(namespace: string, image: RegExp): Promise<void> {

@@ -5,6 +5,7 @@
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from './free-port.ts';
 import { type ControlPlane, SERVICE_RANGE } from './kube-control-plane.ts';
 import { ClusterProgram, mustRun, NETWORK_PLUGINS_DIR } from './kube-programs.ts';
@@ -29,10 +30,11 @@ export async function startNode(options: KubernetesNodeOptions): Promise<AsyncDi
   const dir = join(options.plane.dir, 'node');
   await mkdir(dir);
   await openNetwork(stack);
-  const socket = await startContainerd(stack, { ...options, dir });
+  const containers = await startContainerd(stack, { ...options, dir });
   await startDns(stack, { ...options, dir });
   await startProxy(stack, { ...options, dir });
-  await startKubelet(stack, { ...options, dir, socket });
+  await startKubelet(stack, { ...options, dir, socket: containers.socket });
+  stack.defer(() => endPods(options.plane, containers));
   return stack.move();
 }
 
@@ -64,7 +66,12 @@ async function keepSetting(
   stack.defer(() => writeFile(path, before));
 }
 
-async function startContainerd(stack: AsyncDisposableStack, place: Place): Promise<string> {
+interface Containers {
+  readonly socket: string;
+  ctr(...args: readonly string[]): Promise<string>;
+}
+
+async function startContainerd(stack: AsyncDisposableStack, place: Place): Promise<Containers> {
   const { dir, imagesPath, pauseImage } = place;
   const networkDir = join(dir, 'network');
   await mkdir(networkDir);
@@ -87,7 +94,7 @@ state = ${JSON.stringify(join(dir, 'containerd-state'))}
     conf_dir = ${JSON.stringify(networkDir)}
 `;
   await writeFile(join(dir, 'containerd.toml'), config);
-  const ctr = (...args: string[]) =>
+  const ctr = (...args: readonly string[]) =>
     mustRun('ctr', ['--address', socket, '--namespace', 'k8s.io', ...args]);
   const containerd = stack.use(
     new ClusterProgram({
@@ -100,15 +107,27 @@ state = ${JSON.stringify(join(dir, 'containerd-state'))}
     await ctr('version');
     return true;
   });
-  stack.defer(() => endContainers(ctr));
+  stack.defer(async () => {
+    for (const id of await listTasks(ctr))
+      await ctr('tasks', 'delete', '--force', id).catch(() => {});
+  });
   await ctr('images', 'import', imagesPath);
-  return socket;
+  return { socket, ctr };
 }
 
-/** What runs goes before containerd, which would leave it to the next one. */
-async function endContainers(ctr: (...args: string[]) => Promise<string>): Promise<void> {
-  const tasks = (await ctr('tasks', 'list', '--quiet')).split('\n').filter((id) => id !== '');
-  for (const id of tasks) await ctr('tasks', 'delete', '--force', id).catch(() => {});
+async function listTasks(ctr: Containers['ctr']): Promise<string[]> {
+  return (await ctr('tasks', 'list', '--quiet')).split('\n').filter((id) => id !== '');
+}
+
+const END_MS = 60_000;
+
+/** The kubelet takes down the networks of its pods; whoever ends it first leaves them behind. */
+async function endPods(plane: ControlPlane, { ctr }: Containers): Promise<void> {
+  const all = ['--all', '--all-namespaces'];
+  await plane.kubectl('delete', 'deployments,statefulsets,jobs', ...all, '--cascade=background');
+  await plane.kubectl('delete', 'pods', ...all, '--grace-period=1', '--wait=false');
+  const deadline = Date.now() + END_MS;
+  while (Date.now() < deadline && (await listTasks(ctr)).length > 0) await sleep(250);
 }
 
 function networkOf(dir: string) {
@@ -204,6 +223,8 @@ async function startKubelet(
     clusterDomain: 'cluster.local',
     resolvConf: join(dir, 'resolv.conf'),
     enforceNodeAllocatable: [],
+    // Its own chains would stay in the machine's tables; those of kube-proxy are enough.
+    makeIPTablesUtilChains: false,
     // The disk is the machine's, not the node's own.
     imageGCHighThresholdPercent: 100,
     evictionHard: { 'memory.available': '1%', 'nodefs.available': '1%', 'imagefs.available': '1%' },
