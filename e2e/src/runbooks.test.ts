@@ -24,7 +24,10 @@ const pages = readRunbooks();
 const files = [...pages.keys()];
 const alertPages = [...pages].filter(([, { title }]) => title.startsWith('Tracelake'));
 const userGuide = readPage(join(import.meta.dirname, '../../docs/user-guide.md'));
-const quick = ['announcements-pending.md', 'service-down.md', 'user-guide.md'];
+const quick = [
+  ...['announcements-pending.md', 'ingest-overloaded.md', 'query-queue-full.md', 'retention.md'],
+  ...['service-down.md', 'user-guide.md'],
+];
 const runner = await RunbookRunner.create();
 
 test('every page has the five sections in order, something that runs and something that is expected', () => {
