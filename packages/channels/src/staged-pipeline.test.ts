@@ -323,3 +323,29 @@ test('a source that is left early is told so, and one that failed is not asked a
   await assert.rejects(run(0, probe(), { read: source(true) }), /cannot read/);
   assert.equal(ended, 1);
 });
+
+test('a writer that waits for something holds no token, and what lies before it stays bounded', async () => {
+  const state = probe();
+  const cpuTokens = new TokenPool(1);
+  const event = Promise.withResolvers<void>();
+  const options = { cpuTokens, writeAfter: event.promise, writeTakesToken: true };
+  const running = run(200, state, options);
+  for (let turns = 0; turns < 100; turns++) await nextTurn();
+  assert.deepEqual(state.written, []);
+  assert.equal(cpuTokens.inUse, 0);
+  assert.ok(state.inFlight >= 4 && state.inFlight <= 2 * 4 + 3 + 2, `${state.inFlight} held`);
+  event.resolve();
+  await running;
+  assert.equal(state.written.length, 200);
+});
+
+test('a writer that waits for something ends when the pipeline is given up', async () => {
+  const state = probe();
+  const controller = new AbortController();
+  const never = new Promise(() => {});
+  const running = run(200, state, { writeAfter: never, signal: controller.signal });
+  for (let turns = 0; turns < 20; turns++) await nextTurn();
+  controller.abort(new Error('given up'));
+  await assert.rejects(running, /given up/);
+  assert.ok(state.readerEnded);
+});

@@ -15,6 +15,8 @@ export interface StagedPipelineOptions<In, Mid> {
   readonly work: (item: In, signal: AbortSignal) => Promise<Mid>;
   /** Takes results one at a time, in the order they were read. */
   readonly write: (result: Mid, signal: AbortSignal) => Promise<void>;
+  /** The writer waits for it, holding nothing, while the stages before it fill what is between them. */
+  readonly writeAfter?: Promise<unknown>;
   /** The writer computes too: it holds a CPU token while it writes. Default false. */
   readonly writeTakesToken?: boolean;
   /** Items worked on at the same time, tokens permitting. */
@@ -145,6 +147,9 @@ class StagedPipeline<In, Mid> {
   async writeAll(): Promise<void> {
     const { observer } = this.#options;
     const forInput = { observer, stage: 'writer', waitingFor: 'input' } as const;
+    if (this.#options.writeAfter !== undefined) {
+      await observeWait(unlessAborted(this.#options.writeAfter, this.#signal), forInput);
+    }
     for (;;) {
       const received = await observeWait(this.#toWriter.take(this.#signal), forInput);
       if (received.done) return;
@@ -153,6 +158,18 @@ class StagedPipeline<In, Mid> {
       observer?.writerQueueWaitMs?.(performance.now() - sinceMs);
       await this.#write(result);
     }
+  }
+}
+
+async function unlessAborted(event: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await Promise.race([event, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
 }
 

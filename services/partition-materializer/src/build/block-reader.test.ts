@@ -37,8 +37,8 @@ async function withBlocks(
 }
 
 test('blocks are fetched only while there is room for what they decode to', async () => {
-  // Payloads of 8 MiB decode to 32 MiB, and two of those fill the room of a build.
-  await withBlocks({ count: 5, payloadBytes: 8 * MIB }, async (blocks, reader) => {
+  // Payloads of 6 MiB decode to 24 MiB, and two of those fill the room of a build.
+  await withBlocks({ count: 5, payloadBytes: 6 * MIB }, async (blocks, reader) => {
     const { signal } = new AbortController();
     const reading = reader.read(blocks, { fetchAhead: 4, onReserved: (held) => held, signal });
     const taken: FetchedBlock[] = [];

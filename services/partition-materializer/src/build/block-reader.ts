@@ -19,8 +19,8 @@ export interface FetchedBlock {
   readonly decodedRoom: Disposable;
 }
 
-/** Of one build, between fetch and fold: some five blocks of 2.9 MB, so that two decode while others come and go. */
-const DECODED_BYTES_MAX = 64 * 2 ** 20;
+/** Of one build, between fetch and fold: some four blocks of 2.9 MB, so that two decode while others come and go. */
+const DECODED_BYTES_MAX = 48 * 2 ** 20;
 
 /** What blocks of the known clients come to at most: texts by their payload, spans by their number. */
 const DECODED_BYTES_PER_PAYLOAD_BYTE = 4;

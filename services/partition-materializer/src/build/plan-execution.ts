@@ -27,7 +27,7 @@ import { MaterializerError } from '../materializer-error.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
 import { eventRangeOf } from './event-range.ts';
 import type { EncodedRows } from './partition-writer.ts';
-import { type FoldedRun, foldRun } from './run-building.ts';
+import { type FoldedRun, RunReading } from './run-building.ts';
 import type { FinishedRun, RunFile } from './run-messages.ts';
 
 export interface PlanExecutionRequest {
@@ -84,6 +84,8 @@ class PlanExecution {
   readonly #deps: BuildDependencies;
   readonly #sourceHashes: string[] = [];
   #carry: Carry = NO_CARRY;
+  /** The next segment's blocks, while the one before is written. */
+  #ahead: RunReading | undefined;
   #built = 0;
   #blocksDecoded = 0;
   #rows = 0;
@@ -95,6 +97,14 @@ class PlanExecution {
   }
 
   async run(): Promise<PlanExecutionOutcome> {
+    try {
+      return await this.#runSegments();
+    } finally {
+      await this.#ahead?.[Symbol.asyncDispose]();
+    }
+  }
+
+  async #runSegments(): Promise<PlanExecutionOutcome> {
     const { plan, view } = this.#request;
     let isLastCommitted = false;
     for (const [index, planned] of plan.segments.entries()) {
@@ -104,7 +114,7 @@ class PlanExecution {
         continue;
       }
       const segment = planned.kind === 'keep' ? await this.#rebuild(planned) : planned;
-      if (segment === GONE || !(await this.#buildSegment(segment, isLast))) {
+      if (segment === GONE || !(await this.#buildSegment(segment, plan.segments[index + 1]))) {
         return this.#outcome('conflict');
       }
       isLastCommitted = isLast;
@@ -141,12 +151,19 @@ class PlanExecution {
   }
 
   /** False when another writer was first. */
-  async #buildSegment(segment: BuildSegment, isLast: boolean): Promise<boolean> {
-    const { view, context, plan, signal } = this.#request;
+  async #buildSegment(
+    segment: BuildSegment,
+    next: BuildPlan['segments'][number] | undefined,
+  ): Promise<boolean> {
+    const { plan } = this.#request;
+    const isLast = next === undefined;
+    const { blocks, reason } = segment;
+    await using reading = this.#ahead ?? this.#read(segment);
+    this.#ahead = undefined;
     const carryIn = await this.#loadCarry();
     if (carryIn === GONE) return false;
-    const { blocks, reason } = segment;
-    await using run = await foldRun({ view, context, blocks, carryIn, signal }, this.#deps);
+    await using run = await reading.fold(carryIn);
+    if (next?.kind === 'build') this.#ahead = this.#read(next);
     const carryInHash = this.#carry.hash;
     const { partition, finished } = await this.#writeRun(segment, run, carryInHash);
     const { carryOut, tail, notes } = finished;
@@ -167,6 +184,11 @@ class PlanExecution {
     this.#blocksDecoded += blocks.length - rejected.length;
     this.#reportWritten({ made, blocks, reason, notes });
     return true;
+  }
+
+  #read({ blocks }: BuildSegment): RunReading {
+    const { view, context, signal } = this.#request;
+    return new RunReading({ view, context, blocks, signal }, this.#deps);
   }
 
   /** Every run was kept: what is left to do is the tail, and to take away what is no longer wanted. */

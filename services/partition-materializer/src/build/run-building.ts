@@ -19,7 +19,6 @@ export interface RunRequest {
   readonly context: RunContext;
   /** In the order in which they are folded. */
   readonly blocks: readonly SourceBlock[];
-  readonly carryIn: Uint8Array | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -33,30 +32,64 @@ export interface FoldedRun extends AsyncDisposable {
 type DecodedBlock = Pick<FetchedBlock, 'block' | 'decodedRoom'> &
   ({ readonly parsed: unknown } | { readonly reason: string });
 
-/** Errors: whatever a stage throws, with the other stages stopped and drained; never for a bad block. */
-export async function foldRun(request: RunRequest, deps: BuildDependencies): Promise<FoldedRun> {
-  await using stack = new AsyncDisposableStack();
-  const { view, carryIn } = request;
-  const context = withStreamsOf(request.blocks, request.context);
-  const run = stack.use(await deps.runWorkers.startRun({ view, context, carryIn }));
-  const rejected = await foldBlocks(run, request, deps);
-  const kept = stack.move();
-  return {
-    rejected,
-    finish: (file) => {
-      const { signal } = request;
-      const observer = createStageObserver(deps.metrics);
-      const told = { observer, stage: 'writer', waitingFor: 'cpu_token', signal } as const;
-      const finish = async () => {
-        const startMs = performance.now();
-        const finished = await run.finish(file, signal);
-        observer.busy?.('writer', performance.now() - startMs);
-        return finished;
-      };
-      return withToken(deps.cpuTokens, finish, told);
-    },
-    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+/**
+ * The blocks of a run on their way, from the moment it is made: fetched and decoded as far as there is room, and folded
+ * once it is known what the run starts from. So the blocks of the next run are decoded while this one is written.
+ * Dispose it in any case.
+ */
+export class RunReading implements AsyncDisposable {
+  readonly #request: RunRequest;
+  readonly #deps: BuildDependencies;
+  readonly #started = Promise.withResolvers<RemoteRun>();
+  readonly #stopped = new AbortController();
+  readonly #folding: Promise<RejectedBlock[]>;
+
+  constructor(request: RunRequest, deps: BuildDependencies) {
+    this.#request = request;
+    this.#deps = deps;
+    const signal = AbortSignal.any([request.signal, this.#stopped.signal]);
+    this.#folding = foldBlocks(this.#started.promise, { ...request, signal }, deps);
+    // Met by whoever folds; until then it is nobody's unhandled rejection.
+    this.#folding.catch(() => {});
+  }
+
+  /** Errors: whatever a stage throws, with the other stages stopped and drained; never for a bad block. */
+  async fold(carryIn: Uint8Array | undefined): Promise<FoldedRun> {
+    await using stack = new AsyncDisposableStack();
+    const { view, blocks } = this.#request;
+    const context = withStreamsOf(blocks, this.#request.context);
+    const run = stack.use(await this.#deps.runWorkers.startRun({ view, context, carryIn }));
+    this.#started.resolve(run);
+    const rejected = await this.#folding;
+    const kept = stack.move();
+    return {
+      rejected,
+      finish: (file) => finishRun(run, file, this.#request.signal, this.#deps),
+      [Symbol.asyncDispose]: () => kept.disposeAsync(),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped.abort(new Error('the run is of no more use'));
+    await Promise.allSettled([this.#folding]);
+  }
+}
+
+async function finishRun(
+  run: RemoteRun,
+  file: RunFile,
+  signal: AbortSignal,
+  { cpuTokens, metrics }: BuildDependencies,
+): Promise<FinishedRun> {
+  const observer = createStageObserver(metrics);
+  const told = { observer, stage: 'writer', waitingFor: 'cpu_token', signal } as const;
+  const finish = async () => {
+    const startMs = performance.now();
+    const finished = await run.finish(file, signal);
+    observer.busy?.('writer', performance.now() - startMs);
+    return finished;
   };
+  return await withToken(cpuTokens, finish, told);
 }
 
 /** A process may have thousands of streams, and a run needs few of them. */
@@ -67,7 +100,7 @@ function withStreamsOf(blocks: readonly SourceBlock[], context: RunContext): Run
 }
 
 async function foldBlocks(
-  run: RemoteRun,
+  started: Promise<RemoteRun>,
   request: RunRequest,
   deps: BuildDependencies,
 ): Promise<RejectedBlock[]> {
@@ -94,11 +127,13 @@ async function foldBlocks(
           rejected.push({ blockId: decoded.block.blockId, reason: decoded.reason });
           reportRejection(decoded, view, deps);
         } else {
+          const run = await started;
           await run.add(decoded.block, decoded.parsed, signal);
           deps.metrics.blocksFolded.inc({ view: view.name });
         }
       }),
     workers: deps.settings.workers,
+    writeAfter: started,
     // Folding takes a core as decoding does.
     writeTakesToken: true,
     cpuTokens: deps.cpuTokens,
