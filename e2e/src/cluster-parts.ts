@@ -1,6 +1,8 @@
 /** Tests of the cluster: each part of compose.yaml does what the file has it for. */
 
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { loadFixture } from '@tracelake/test-kit';
 import { readRules } from './harness/alert-rules.ts';
@@ -8,6 +10,7 @@ import { eventually, exportTrace, replay } from './harness/client.ts';
 import { type Cluster, natsParts, serviceParts } from './harness/cluster.ts';
 import { copyProcess } from './harness/fixture-copy.ts';
 
+const dashboardsDir = join(import.meta.dirname, '../../deploy/dashboards');
 const STREAMS = ['TELEMETRY', 'MATERIALIZE', 'PARTITIONS', 'DEAD'];
 
 /** Skips the test where a part does not run here, with the reason; gives whether it did. */
@@ -33,6 +36,18 @@ export function testParts(get: () => Cluster): void {
         `health of ${part}`,
         60_000,
       );
+    }
+  });
+
+  test('what the file confines writes nothing outside of its volumes, and is not root', async () => {
+    const cluster = get();
+    for (const part of serviceParts) {
+      assert.equal(await cluster.exec(part, ['id', '-u']), '10001', part);
+      const write = (target: string) =>
+        cluster.exec(part, ['sh', '-c', `echo > ${target}/written && rm ${target}/written`]);
+      await assert.rejects(write('/app'), /Read-only file system/, part);
+      await write('/tmp');
+      for (const { target } of cluster.compose.services[part]?.mounts ?? []) await write(target);
     }
   });
 
@@ -101,11 +116,20 @@ export function testParts(get: () => Cluster): void {
     );
   });
 
-  test('Grafana has the dashboards and the data source', async (context) => {
+  test('Grafana shows every dashboard', async (context) => {
     const cluster = get();
     if (isSkipped(context, cluster, 'grafana')) return;
-    const found = await cluster.exec('grafana', ['curl', '-s', 'http://127.0.0.1:3000/api/search']);
-    assert.equal((JSON.parse(found) as unknown[]).length > 0, true);
+    const files = readdirSync(dashboardsDir).filter((name) => name.endsWith('.json'));
+    await eventually(
+      async () => {
+        const response = await fetch(`${cluster.grafanaUrl}/api/search?type=dash-db`);
+        const found = (await response.json()) as unknown[];
+        assert.equal(found.length, files.length);
+        return true;
+      },
+      'dashboards in Grafana',
+      60_000,
+    );
   });
 
   test('the image of the command line migrates, and lists what is in it', async () => {

@@ -15,7 +15,7 @@ export const natsParts = ['nats-1', 'nats-2', 'nats-3'] as const;
 
 export type ServicePart = (typeof serviceParts)[number];
 export type NatsPart = (typeof natsParts)[number];
-export type Part = ServicePart | NatsPart | 'postgres' | 'object-store' | 'prometheus' | 'grafana';
+export type Part = ServicePart | NatsPart | 'postgres';
 
 export interface Replica {
   readonly url: string;
@@ -37,6 +37,7 @@ export interface Cluster extends AsyncDisposable {
   readonly queryUrl: string;
   readonly materializerUrl: string;
   readonly prometheusUrl: string;
+  readonly grafanaUrl: string;
   /** Why a service of the file does not run here; undefined when it does. */
   whyMissing(part: string): string | undefined;
   /** Ends a part at once, as a crash does; nothing is flushed. */
@@ -94,6 +95,7 @@ function openCluster(twin: ComposeTwin): Cluster {
     queryUrl: twin.urlOf('query'),
     materializerUrl: twin.urlOf('partition-materializer'),
     prometheusUrl: twin.urlOf('prometheus'),
+    grafanaUrl: twin.urlOf('grafana'),
     whyMissing: (part) => twin.whyMissing(part),
     kill: (part) => kill(id(part)),
     terminate: async (part) => {
