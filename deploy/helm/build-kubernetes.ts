@@ -8,7 +8,7 @@
  * DIR gets the programs, and in DIR/crds the resource definitions of the operators whose objects the chart can make.
  */
 import { spawn } from 'node:child_process';
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -145,8 +145,11 @@ async function copyDefinitions(dir: string): Promise<void> {
   await mkdir(dir, { recursive: true });
   for (const { module, files } of DEFINITIONS) {
     const { Dir } = await downloadModule(module, dir);
-    for (const file of files)
-      await copyFile(path.join(Dir, file), path.join(dir, path.basename(file)));
+    for (const file of files) {
+      // Written anew: files of the module cache are read-only.
+      const text = await readFile(path.join(Dir, file));
+      await writeFile(path.join(dir, path.basename(file)), text);
+    }
   }
 }
 

@@ -66,10 +66,10 @@ async function renderExample(example: string): Promise<KubernetesObject[]> {
 
 function podSpecsOf(objects: readonly KubernetesObject[]): { name: string; pod: PodSpec }[] {
   return objects
-    .filter(({ kind }) => ['Deployment', 'StatefulSet', 'Job'].includes(kind))
+    .filter(({ kind }) => ['Deployment', 'StatefulSet', 'Job', 'Pod'].includes(kind))
     .map(({ kind, metadata, spec }) => {
-      const { template } = spec as { template: { spec: PodSpec } };
-      return { name: `${kind} ${metadata.name}`, pod: template.spec };
+      const pod = kind === 'Pod' ? spec : (spec as { template: { spec: unknown } }).template.spec;
+      return { name: `${kind} ${metadata.name}`, pod: pod as PodSpec };
     });
 }
 
@@ -112,7 +112,7 @@ for (const example of EXAMPLES) {
     const lint = await runTool(helm.command, ['lint', '--strict', chartDir, '-f', values]);
     assert.ok(lint.ok, lint.output);
     const pods = podSpecsOf(await renderExample(example));
-    assert.ok(pods.length >= 5, 'four services and the migration');
+    assert.ok(pods.length >= 6, 'four services, the migration and the test');
     for (const { name, pod } of pods) checkPod(name, pod);
   });
 
@@ -168,7 +168,7 @@ function checkPod(name: string, pod: PodSpec): void {
     assert.deepEqual(securityContext.capabilities, { drop: ['ALL'] }, name);
     assert.ok(resources.limits.memory, `${name} has no memory limit`);
     assert.ok(resources.requests.cpu && resources.requests.memory, `${name} requests nothing`);
-    if (name.startsWith('Job')) continue;
+    if (/^(?:Job|Pod) /.test(name)) continue;
     for (const probe of ['livenessProbe', 'readinessProbe'] as const) {
       assert.ok(container[probe], `${name} has no ${probe}`);
     }

@@ -14,7 +14,11 @@ import { findEngineProblem } from './harness/docker-engine.ts';
 import { findSliceDifferences } from './harness/expected-slices.ts';
 import { copyProcess } from './harness/fixture-copy.ts';
 import { findHelm } from './harness/helm-tool.ts';
-import { type ControlPlane, startControlPlane } from './harness/kube-control-plane.ts';
+import {
+  type ControlPlane,
+  type KubernetesObject,
+  startControlPlane,
+} from './harness/kube-control-plane.ts';
 import { type NodeImages, saveNodeImages } from './harness/kube-images.ts';
 import { startNode } from './harness/kube-node.ts';
 import { findNode, mustRun } from './harness/kube-programs.ts';
@@ -23,6 +27,7 @@ import { ReplicaSet, WriteLoad } from './harness/write-load.ts';
 
 const chartDir = path.join(import.meta.dirname, '../../deploy/helm/tracelake');
 const NAMESPACE = 'tracelake';
+const SERVICES = ['ingest', 'partition-materializer', 'trace-export', 'query'];
 const USER_ID = 10001;
 const LOG_ENTRIES = loadFixture('small').expected('log_entries').rows.length;
 
@@ -74,12 +79,12 @@ describe('the chart on a real node', { skip, timeout: 1_200_000 }, () => {
 
   const kubectl = (...args: string[]) => plane.kubectl('--namespace', NAMESPACE, ...args);
 
-  async function runHelm(...args: readonly string[]): Promise<void> {
+  async function runHelm(...args: readonly string[]): Promise<string> {
     assert.ok(helm);
-    const wait = ['--wait', '--timeout', '240s'];
     const place = ['--kubeconfig', plane.kubeconfig, '--namespace', NAMESPACE];
+    const timeout = args.includes('--timeout') ? [] : ['--timeout', '240s'];
     try {
-      await mustRun(helm.command, [...args, ...place, ...wait]);
+      return await mustRun(helm.command, [...args, ...place, ...timeout]);
     } catch (error) {
       const events = await kubectl('get', 'events', '--sort-by=.lastTimestamp');
       throw new Error(`${await kubectl('get', 'pods')}\n${events}`, { cause: error });
@@ -87,14 +92,19 @@ describe('the chart on a real node', { skip, timeout: 1_200_000 }, () => {
   }
 
   /** As in the runbook, with the images that stand in for those of a registry. */
-  function installOrUpgrade(...settings: readonly string[]): Promise<void> {
+  function installOrUpgrade(...settings: readonly string[]): Promise<string> {
+    return upgrade(settings, []);
+  }
+
+  function upgrade(settings: readonly string[], options: readonly string[]): Promise<string> {
     const servers = [
       `bundled.postgres.image=${images.postgres}`,
       `bundled.nats.image=${images.nats}`,
     ];
     const values = ['-f', path.join(chartDir, 'examples/dev.yaml')];
     const set = ['--set', [...servers, ...settings].join(',')];
-    return runHelm('upgrade', '--install', 'tracelake', chartDir, ...values, ...set);
+    const args = [...values, ...set, '--wait', ...options];
+    return runHelm('upgrade', '--install', 'tracelake', chartDir, ...args);
   }
 
   /** Through kube-proxy: the addresses of the services, as every pod reaches them. */
@@ -109,20 +119,19 @@ describe('the chart on a real node', { skip, timeout: 1_200_000 }, () => {
     urls.materializer = await of('partition-materializer');
   }
 
-  /** The images that pods run, by component; pods on their way out do not count. */
-  async function runningTags(): Promise<Record<string, string>> {
-    const pods = await plane.list(`/api/v1/namespaces/${NAMESPACE}/pods`);
-    const tags: Record<string, string> = {};
-    for (const { metadata, spec } of pods) {
-      if ('deletionTimestamp' in metadata || metadata.ownerReferences?.[0]?.kind !== 'ReplicaSet') {
-        continue;
-      }
-      const component = metadata.labels?.['app.kubernetes.io/component'] ?? '';
-      const [container] = (spec as { readonly containers: readonly { image: string }[] })
-        .containers;
-      tags[component] = container?.image.split(':').at(-1) ?? '';
-    }
-    return tags;
+  /** Without pods on their way out. */
+  async function livePods(component: string): Promise<readonly KubernetesObject[]> {
+    const selector = `labelSelector=app.kubernetes.io/component=${component}`;
+    const pods = await plane.list(`/api/v1/namespaces/${NAMESPACE}/pods?${selector}`);
+    return pods.filter(({ metadata }) => !('deletionTimestamp' in metadata));
+  }
+
+  /** Of the image that the component's pods run. */
+  async function runningTag(component: string): Promise<string | undefined> {
+    const [pod] = await livePods(component);
+    assert.ok(pod, `no pod of ${component}`);
+    const { containers } = pod.spec as { readonly containers: readonly { image: string }[] };
+    return containers[0]?.image.split(':').at(-1);
   }
 
   test('is installed on a node with nothing prepared', async () => {
@@ -141,6 +150,10 @@ describe('the chart on a real node', { skip, timeout: 1_200_000 }, () => {
     assert.deepEqual(await queryRows(urls.query, sql), [{ n: LOG_ENTRIES }]);
   });
 
+  test('its own test finds nothing wrong', async () => {
+    assert.match(await runHelm('test', 'tracelake', '--logs'), /Nothing is wrong/);
+  });
+
   test('an upgrade and its rollback in steps fail no write and lose nothing', async () => {
     const { processId } = loadFixture('small');
     const { sha256 } = await exportTrace(urls.export, processId);
@@ -150,9 +163,10 @@ describe('the chart on a real node', { skip, timeout: 1_200_000 }, () => {
     const { tag, nextTag } = images;
     const old = `image.tag=${tag}`;
     const isNow = async (readers: string, materializer: string) => {
-      const tags = await runningTags();
-      assert.equal(tags['partition-materializer'], materializer);
-      for (const name of ['ingest', 'trace-export', 'query']) assert.equal(tags[name], readers);
+      assert.equal(await runningTag('partition-materializer'), materializer);
+      for (const name of ['ingest', 'trace-export', 'query']) {
+        assert.equal(await runningTag(name), readers);
+      }
       assert.equal((await exportTrace(urls.export, processId)).sha256, sha256);
     };
     await installOrUpgrade(
@@ -163,9 +177,9 @@ describe('the chart on a real node', { skip, timeout: 1_200_000 }, () => {
     await isNow(tag, nextTag);
     await installOrUpgrade(`image.tag=${nextTag}`);
     await isNow(nextTag, nextTag);
-    await runHelm('rollback', 'tracelake', '2');
+    await runHelm('rollback', 'tracelake', '2', '--wait');
     await isNow(tag, nextTag);
-    await runHelm('rollback', 'tracelake', '1');
+    await runHelm('rollback', 'tracelake', '1', '--wait');
     await isNow(tag, tag);
     const { written, failures } = await load.stop();
     assert.deepEqual(failures, []);
@@ -177,20 +191,29 @@ describe('the chart on a real node', { skip, timeout: 1_200_000 }, () => {
     }
   });
 
+  test('a release that cannot start takes nothing away', async () => {
+    await assert.rejects(upgrade(['image.tag=absent'], ['--timeout', '20s']));
+    for (const name of SERVICES) assert.equal(await runningTag(name), images.tag);
+    await replay(urls.ingest, copyProcess(loadFixture('small')).requests);
+    await runHelm('rollback', 'tracelake', '1', '--wait');
+  });
+
   test('a pod with service links starts', async () => {
-    for (const name of ['ingest', 'partition-materializer', 'trace-export', 'query']) {
+    for (const name of SERVICES) {
       const patch = '{"spec":{"template":{"spec":{"enableServiceLinks":true}}}}';
       await kubectl('patch', 'deployment', `tracelake-${name}`, '-p', patch);
     }
-    for (const name of ['ingest', 'partition-materializer', 'trace-export', 'query']) {
+    for (const name of SERVICES) {
       await kubectl('rollout', 'status', `deployment/tracelake-${name}`, '--timeout=120s');
     }
     // Without the chart's own variable, the link of its name is all that the service finds.
     await kubectl('set', 'env', 'deployment/tracelake-ingest', 'TRACELAKE_INGEST_PORT-');
     await kubectl('rollout', 'status', 'deployment/tracelake-ingest', '--timeout=120s');
-    const environment = ['exec', 'deployment/tracelake-ingest', '--', 'cat', '/proc/1/environ'];
-    assert.match(await kubectl(...environment), /TRACELAKE_INGEST_PORT=tcp:\/\//);
-    assert.match(await kubectl('logs', 'deployment/tracelake-ingest'), /Kubernetes service link/);
+    const [pod] = await livePods('ingest');
+    const name = pod?.metadata.name ?? '';
+    const environment = await kubectl('exec', name, '--', 'cat', '/proc/1/environ');
+    assert.match(environment, /TRACELAKE_INGEST_PORT=tcp:\/\//);
+    assert.match(await kubectl('logs', name), /Kubernetes service link/);
     await replay(urls.ingest, copyProcess(loadFixture('small')).requests);
     await exportTrace(urls.export, loadFixture('small').processId);
   });
@@ -203,12 +226,9 @@ describe('the chart on a real node', { skip, timeout: 1_200_000 }, () => {
       'deployment/tracelake-partition-materializer',
       '--timeout=120s',
     );
-    const pods = await plane.list(
-      `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=app.kubernetes.io/component=partition-materializer`,
+    const addresses = (await livePods('partition-materializer')).map(
+      ({ status }) => `http://${status?.podIP}:4322`,
     );
-    const addresses = pods
-      .filter(({ metadata }) => !('deletionTimestamp' in metadata))
-      .map(({ status }) => `http://${status?.podIP}:4322`);
     assert.equal(addresses.length, 3);
     await eventually(
       async () => {
@@ -237,7 +257,7 @@ describe('the chart on a real node', { skip, timeout: 1_200_000 }, () => {
 
   test('an uninstall keeps the telemetry, and an install after it finds it', async () => {
     const fixture = loadFixture('small');
-    await runHelm('uninstall', 'tracelake');
+    await runHelm('uninstall', 'tracelake', '--wait');
     assert.match(await kubectl('get', 'persistentvolumeclaims', '-o', 'name'), /tracelake-objects/);
     await installOrUpgrade(`image.tag=${images.tag}`);
     await readAddresses();

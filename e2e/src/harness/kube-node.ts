@@ -54,6 +54,14 @@ async function openNetwork(stack: AsyncDisposableStack): Promise<void> {
   await mustRun('ip', ['address', 'add', `${GATEWAY}/24`, 'dev', BRIDGE]);
   await mustRun('ip', ['link', 'set', BRIDGE, 'up']);
   await mustRun('ip', ['route', 'add', SERVICE_RANGE, 'dev', BRIDGE]);
+  // A container engine on the same machine drops what it does not know.
+  for (const direction of ['-i', '-o']) {
+    const rule = ['FORWARD', direction, BRIDGE, '-j', 'ACCEPT'];
+    await mustRun('iptables', ['-w', '-I', ...rule]);
+    stack.defer(async () => {
+      await mustRun('iptables', ['-w', '-D', ...rule]);
+    });
+  }
 }
 
 async function keepSetting(
@@ -149,8 +157,6 @@ function networkOf(dir: string) {
           routes: [{ dst: '0.0.0.0/0' }],
         },
       },
-      // A container engine on the same machine may drop what it does not know.
-      { type: 'firewall' },
     ],
   };
 }
