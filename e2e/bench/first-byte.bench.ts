@@ -33,6 +33,8 @@ interface Export {
   readonly byteCount: number;
   /** Of all threads of trace-export. */
   readonly cpuMs: number;
+  /** What the service says the first byte waited for, in milliseconds. */
+  readonly waitedMs: Readonly<Record<string, number>>;
 }
 
 async function exportOnce(
@@ -55,7 +57,13 @@ async function exportOnce(
   }
   if (!response.complete) throw new Error('the response was cut short');
   const wallMs = performance.now() - startMs;
-  return { firstByteMs, wallMs, byteCount, cpuMs: (await cpuMsOf(traceExport.pid)) - cpuBefore };
+  const cpuMs = (await cpuMsOf(traceExport.pid)) - cpuBefore;
+  return { firstByteMs, wallMs, byteCount, cpuMs, waitedMs: waitedMsOf(response) };
+}
+
+function waitedMsOf({ headers }: IncomingMessage): Record<string, number> {
+  const entries = String(headers['server-timing']).matchAll(/([\w-]+);dur=([\d.]+)/g);
+  return Object.fromEntries([...entries].map(([, name, ms]) => [name, Number(ms)]));
 }
 
 async function cpuMsOf(pid: number): Promise<number> {
@@ -88,6 +96,17 @@ for (let round = 0; round < rounds; round += 1) {
   plain.push(await exportOnce(stack, processId, 'spans=both'));
   deflated.push(await exportOnce(stack, processId, 'spans=both&compress=deflate'));
 }
+const bestCold = cold.reduce((a, b) => (b.firstByteMs < a.firstByteMs ? b : a));
+const named = Object.values(bestCold.waitedMs).reduce((sum, ms) => sum + ms, 0);
+console.table({
+  'first byte, cold, best round, ms': {
+    ...bestCold.waitedMs,
+    'all else': bestCold.firstByteMs - named,
+  },
+  'first byte, warm, best round, ms': again.reduce((a, b) =>
+    b.firstByteMs < a.firstByteMs ? b : a,
+  ).waitedMs,
+});
 const plainCpuMs = least(plain, (one) => one.cpuMs);
 const plainBytes = plain[0]?.byteCount ?? 0;
 const wallMbPerSecond = plainBytes / 1000 / least(plain, (one) => one.wallMs);

@@ -53,7 +53,7 @@ export function readQueryConfig(env: EnvReader): QueryConfig {
     waitingMax: whole('QUERY_QUEUE_REQUESTS', 32, 0, 100_000),
     warmProcesses: whole('QUERY_WARM_PROCESSES', 2, 0, 64),
     processStatements: whole('QUERY_PROCESS_STATEMENTS', 8, 1, 256),
-    keptBytes: whole('QUERY_KEPT_BYTES', 768 * MIB, 0, 2 ** 42),
+    keptBytes: whole('QUERY_KEPT_BYTES', 640 * MIB, 0, 2 ** 42),
     keptS: seconds('QUERY_KEPT_S', 30, 0.05, 86_400),
     memoryBytes: whole('QUERY_MEMORY_BYTES', GIB, 64 * MIB, 2 ** 42),
     threads: whole('QUERY_THREADS', 2, 1, 256),

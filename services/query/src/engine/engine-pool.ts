@@ -30,7 +30,7 @@ export function defaultEngineOptions(tempDir: string): EnginePoolOptions {
       processBytesMax: 2 * 1024 ** 3,
       expressionDepthMax: 500,
       statementsMax: 8,
-      keptBytesMax: 768 * 1024 ** 2,
+      keptBytesMax: 640 * 1024 ** 2,
     },
     warmCount: 2,
     processesMax: 8,
