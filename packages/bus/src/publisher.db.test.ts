@@ -88,6 +88,31 @@ test('a full work queue refuses new requests and can be tried again', async () =
   );
 });
 
+test('messages published together each have their own receipt or refusal', async () => {
+  const { bounds } = DEFAULT_STREAM_SETTINGS;
+  await using rig = await startBusRig({
+    publishWindow: 2,
+    streams: { bounds: { ...bounds, MATERIALIZE: { ...bounds.MATERIALIZE, messagesMax: 1 } } },
+  });
+  const blocks = Array.from({ length: 5 }, () => ({
+    kind: 'block-inserted' as const,
+    ...blockInserted(),
+  }));
+  const requests = [materializeRequested(), materializeRequested()].map((request) => ({
+    kind: 'materialize-requested' as const,
+    ...request,
+  }));
+  const results = await rig.bus.publishAll([...requests, ...blocks, ...blocks.slice(0, 1)]);
+  const sequences = results.map((result) =>
+    result.status === 'fulfilled' ? result.value.sequence : result.reason.code,
+  );
+  assert.deepEqual(sequences, [1, 'bus.stream-full', 1, 2, 3, 4, 5, 1]);
+  assert.deepEqual(rig.bus.publishQueue, { inFlight: 0, waiting: 0 });
+  await rig.nats.stop();
+  const refused = await rig.bus.publishAll(blocks);
+  assert.deepEqual([...new Set(refused.map((result) => result.status))], ['rejected']);
+});
+
 test('an instance that cannot stand in a subject is refused', async () => {
   await using rig = await startBusRig();
   await assert.rejects(

@@ -65,8 +65,9 @@ async function runOrder(order: LoadOrder): Promise<LoadResult> {
 }
 
 interface BlockRequest {
-  readonly head: Buffer;
-  readonly body: Buffer;
+  /** Head and body, so that one call sends both. */
+  readonly bytes: Buffer;
+  readonly bodyBytes: number;
   /** Where the id stands, which makes each request a block of its own. */
   readonly idOffset: number;
 }
@@ -81,8 +82,11 @@ function makeRequest(blockBytes: number): BlockRequest {
   const body = Buffer.from(encodeBlockEnvelope({ ...block, streamId, payload }, 'rust'));
   const idOffset = body.indexOf(block.blockId, 0, 'latin1');
   if (idOffset < 0) throw new Error('the envelope holds its id as text');
-  const head = `POST ${BLOCK_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n`;
-  return { head: Buffer.from(head), body, idOffset };
+  const head = Buffer.from(
+    `POST ${BLOCK_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n`,
+  );
+  const bytes = Buffer.concat([head, body]);
+  return { bytes, bodyBytes: body.length, idOffset: head.length + idOffset };
 }
 
 interface Posting {
@@ -101,12 +105,9 @@ function post(socket: Socket, request: BlockRequest, { endMs, tally }: Posting):
   let sentMs = 0;
   let answer: Buffer = Buffer.alloc(0);
   const send = () => {
-    request.body.write(randomUUID(), request.idOffset, 'latin1');
+    request.bytes.write(randomUUID(), request.idOffset, 'latin1');
     sentMs = performance.now();
-    socket.cork();
-    socket.write(request.head);
-    socket.write(request.body);
-    socket.uncork();
+    socket.write(request.bytes);
   };
   socket.on('error', reject);
   socket.on('close', () => reject(new Error('the server closed the connection')));
@@ -118,7 +119,7 @@ function post(socket: Socket, request: BlockRequest, { endMs, tally }: Posting):
     const nowMs = performance.now();
     if (status === 200) {
       tally.acknowledged += 1;
-      tally.bodyBytes += request.body.length;
+      tally.bodyBytes += request.bodyBytes;
       tally.latenciesMs.push(nowMs - sentMs);
     } else if (status === 503) {
       tally.refused += 1;
