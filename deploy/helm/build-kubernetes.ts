@@ -2,7 +2,7 @@
  * Builds a small Kubernetes from its Go modules, for the tests that apply the chart to a real API server and run it
  * on a real node. Needs Go and its module proxy; takes about twenty minutes of two cores.
  *
- *   node_modules/.bin/node deploy/helm/build-kubernetes.ts --out DIR [--only PROGRAM]...
+ *   node_modules/.bin/node deploy/helm/build-kubernetes.ts --out DIR [--version v1.36.3] [--only PROGRAM]...
  *   TRACELAKE_TEST_KUBERNETES_BIN=DIR npm test -- kubernetes
  *
  * DIR gets the programs, and in DIR/crds the resource definitions of the operators whose objects the chart can make.
@@ -13,9 +13,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-/** The version that is built. Its libraries have the same number with 0 for the first. */
 const KUBERNETES_VERSION = 'v1.35.4';
-const LIBRARY_VERSION = KUBERNETES_VERSION.replace(/^v1/, 'v0');
 const COREDNS_VERSION = 'v1.14.4';
 
 /** What an API server with its controllers is made of. */
@@ -83,16 +81,23 @@ func main() {
 }
 `;
 
-async function buildKubernetes(outDir: string, programs: readonly string[]): Promise<void> {
+interface Request {
+  readonly outDir: string;
+  /** Of Kubernetes, as its tag says it. */
+  readonly version: string;
+  readonly programs: readonly string[];
+}
+
+async function buildKubernetes({ outDir, version, programs }: Request): Promise<void> {
   const sourceDir = path.join(outDir, 'source');
-  await writeKubernetesModule(path.join(sourceDir, 'kubernetes'));
+  await writeKubernetesModule(path.join(sourceDir, 'kubernetes'), version);
   await writeDnsModule(path.join(sourceDir, 'coredns'));
   for (const program of programs) {
     console.error(`${new Date().toISOString()} building ${program}`);
     const isDns = program === 'coredns';
     const cwd = path.join(sourceDir, isDns ? 'coredns' : 'kubernetes');
     const out = path.join(outDir, program);
-    const flags = ['-trimpath', '-ldflags', `-s -w ${isDns ? '' : versionFlags()}`];
+    const flags = ['-trimpath', '-ldflags', `-s -w ${isDns ? '' : versionFlags(version)}`];
     await go(['build', ...flags, '-o', out, packageOf(program)], cwd);
   }
   await copyDefinitions(path.join(outDir, 'crds'));
@@ -105,11 +110,11 @@ function packageOf(program: string): string {
 }
 
 /** Programs that do not know their version call themselves 0.0.0, which charts refuse. */
-function versionFlags(): string {
-  const [, major = '', minor = ''] = /^v(\d+)\.(\d+)\./.exec(KUBERNETES_VERSION) ?? [];
+function versionFlags(version: string): string {
+  const [, major = '', minor = ''] = /^v(\d+)\.(\d+)\./.exec(version) ?? [];
   return ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version']
     .flatMap((name) => [
-      `-X ${name}.gitVersion=${KUBERNETES_VERSION}`,
+      `-X ${name}.gitVersion=${version}`,
       `-X ${name}.gitMajor=${major}`,
       `-X ${name}.gitMinor=${minor}`,
     ])
@@ -118,16 +123,17 @@ function versionFlags(): string {
 
 /**
  * Kubernetes cannot be built as a dependency as it is: it takes its libraries from directories beside it. They are
- * published as modules too, so a module of our own says where they are.
+ * published as modules too, with 0 for the first number, so a module of our own says where they are.
  */
-async function writeKubernetesModule(dir: string): Promise<void> {
+async function writeKubernetesModule(dir: string, version: string): Promise<void> {
   await mkdir(dir, { recursive: true });
-  const { GoMod } = await downloadModule(`k8s.io/kubernetes@${KUBERNETES_VERSION}`, dir);
+  const libraries = version.replace(/^v1/, 'v0');
+  const { GoMod } = await downloadModule(`k8s.io/kubernetes@${version}`, dir);
   const text = (await readFile(GoMod, 'utf8'))
     .replace(/^module .*$/m, 'module tracelake-test-kubernetes')
-    .replace('require (', `require (\n\tk8s.io/kubernetes ${KUBERNETES_VERSION}`)
-    .replaceAll(/^\t(k8s\.io\/\S+) v0\.0\.0$/gm, `\t$1 ${LIBRARY_VERSION}`)
-    .replaceAll(/=> \.\/staging\/src\/(\S+)/g, `=> $1 ${LIBRARY_VERSION}`);
+    .replace('require (', `require (\n\tk8s.io/kubernetes ${version}`)
+    .replaceAll(/^\t(k8s\.io\/\S+) v0\.0\.0$/gm, `\t$1 ${libraries}`)
+    .replaceAll(/=> \.\/staging\/src\/(\S+)/g, `=> $1 ${libraries}`);
   await writeFile(path.join(dir, 'go.mod'), text);
 }
 
@@ -185,9 +191,14 @@ function go(args: readonly string[], cwd: string): Promise<string> {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const { values } = parseArgs({
-    options: { out: { type: 'string' }, only: { type: 'string', multiple: true } },
+    options: {
+      out: { type: 'string' },
+      version: { type: 'string', default: KUBERNETES_VERSION },
+      only: { type: 'string', multiple: true },
+    },
   });
   if (values.out === undefined) throw new Error('--out must name a directory');
   const programs = values.only ?? [...CONTROL_PLANE_PROGRAMS, ...NODE_PROGRAMS];
-  await buildKubernetes(path.resolve(values.out), programs);
+  const outDir = path.resolve(values.out);
+  await buildKubernetes({ outDir, version: values.version, programs });
 }
