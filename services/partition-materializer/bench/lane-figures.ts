@@ -25,11 +25,14 @@ export async function measure(work: () => Promise<void>): Promise<CpuAndWall> {
   };
 }
 
-/** Lets all threads of this process run on the first `cores` cores alone; false where that cannot be asked for. */
-export function confineTo(cores: number): boolean {
+/** Lets all threads of the processes run on the first `cores` cores alone; false where that cannot be asked for. */
+export function confineTo(cores: number, pids: readonly number[]): boolean {
   const list = cores === 1 ? '0' : `0-${cores - 1}`;
-  const args = ['--all-tasks', '--cpu-list', '--pid', list, String(process.pid)];
-  return spawnSync('taskset', args).status === 0;
+  const confine = (pid: number) => {
+    const args = ['--all-tasks', '--cpu-list', '--pid', list, String(pid)];
+    return spawnSync('taskset', args).status === 0;
+  };
+  return pids.map(confine).every(Boolean);
 }
 
 export function table(

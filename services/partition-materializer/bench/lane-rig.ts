@@ -26,6 +26,8 @@ export interface LaneBench extends AsyncDisposable {
   buildInLanes(count: number): Promise<void>;
   /** Forgets what was built. */
   reset(): Promise<void>;
+  /** The processes of the database, which work for the lanes too. */
+  databasePids(): Promise<readonly number[]>;
 }
 
 interface BenchLane extends AsyncDisposable {
@@ -74,6 +76,12 @@ export async function openLaneBench({
       await Promise.all(builds);
     },
     reset: () => forgetBuilt(lake),
+    databasePids: async () => {
+      const rows = await lake.database.query<{ pid: number }>(
+        sql`SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL`,
+      );
+      return rows.map(({ pid }) => pid);
+    },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
