@@ -5,6 +5,7 @@
  * Prometheus scrapes and Grafana shows is what runs. That the parts do work together is for e2e/src/cluster.e2e.ts.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
@@ -29,6 +30,19 @@ const { services, volumes } = readComposeFile();
 const entries = Object.entries(services);
 const natsConfig = readText('nats.conf');
 
+/** A service as `docker compose config` shows it. */
+interface ResolvedService {
+  readonly image: string;
+  readonly command?: readonly string[] | null;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly read_only?: boolean;
+  readonly user?: string;
+  readonly cap_drop?: readonly string[];
+  readonly healthcheck?: { readonly test: readonly string[] };
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
+  readonly volumes?: readonly { readonly source: string; readonly target: string }[];
+}
+
 function readText(file: string): string {
   return readFileSync(path.join(composeDir, file), 'utf8');
 }
@@ -52,6 +66,45 @@ function assertListens(hostAndPort: string): void {
   assert.ok(services[host], `nobody is called ${host}`);
   assert.ok(LISTENS[host]?.includes(Number(port)), `${host} does not listen on ${port}`);
 }
+
+test('Docker Compose reads the file as these tests do', (context) => {
+  const command = [
+    'compose',
+    '-f',
+    path.join(composeDir, 'compose.yaml'),
+    'config',
+    '--format',
+    'json',
+  ];
+  const { HOME = '/', PATH = '', DOCKER_CONFIG = path.join(HOME, '.docker') } = process.env;
+  const options = { encoding: 'utf8', env: { HOME, PATH, DOCKER_CONFIG } } as const;
+  if (spawnSync('docker', ['compose', 'version'], options).status !== 0) {
+    return context.skip('Docker Compose is not installed');
+  }
+  const config = spawnSync('docker', command, options);
+  assert.equal(config.status, 0, config.stderr);
+  const theirs = (JSON.parse(config.stdout) as { services: Record<string, ResolvedService> })
+    .services;
+  assert.deepEqual(Object.keys(theirs).toSorted(), Object.keys(services).toSorted());
+  for (const [name, ours] of entries) {
+    const service = theirs[name];
+    assert.equal(service?.image, ours.image);
+    assert.deepEqual(service?.command ?? undefined, ours.command);
+    assert.deepEqual(service?.environment ?? {}, ours.environment);
+    assert.equal(service?.read_only ?? false, ours.readOnly);
+    assert.equal(service?.user, ours.user);
+    assert.deepEqual(service?.cap_drop ?? [], ours.droppedCapabilities);
+    assert.deepEqual(service?.healthcheck?.test, ours.healthcheck?.test);
+    const needed = Object.entries(service?.depends_on ?? {});
+    const conditions = needed.map(([other, { condition }]) => [other, condition] as const);
+    assert.deepEqual(new Map(conditions), ours.dependsOn);
+    const mounts = service?.volumes?.map(({ source, target }) => [source, target]) ?? [];
+    assert.deepEqual(
+      mounts,
+      ours.mounts.map(({ source, target }) => [source, target]),
+    );
+  }
+});
 
 test('every service of ours reads its configuration without a complaint', () => {
   for (const name of Object.keys(OWN)) {
@@ -175,7 +228,7 @@ describe('volumes', () => {
     service.mounts.map((mount) => ({ name, ...mount })),
   );
 
-  test('are declared, and each is somebody’s alone', () => {
+  test('are declared, and each belongs to one service', () => {
     const owners = new Map<string, string[]>(volumes.map((volume) => [volume, []]));
     for (const { name, source, kind } of mounts) {
       if (kind === 'file') continue;
