@@ -16,6 +16,7 @@ import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { connectBus } from '@tracelake/bus';
 import { ensureExists, parseProcessId } from '@tracelake/domain';
+import { findNatsBinary } from '@tracelake/local-servers';
 import { loadFixture } from '@tracelake/test-kit';
 import pg from 'pg';
 import { eventually, replay } from './harness/client.ts';
@@ -149,24 +150,27 @@ test('NATS is away, and then comes back without JetStream', async () => {
     'note service service-not-ready': /works, but without nats/,
     'wrong service service-not-ready': /materializer .* is not ready: nats/,
     'wrong nats service-not-ready':
-      /NATS does not serve JetStream from here \(.*TRACELAKE_NATS_URL says/,
+      /NATS does not answer with JetStream from here \(.*TRACELAKE_NATS_URL says/,
     'unknown lake service-not-ready': /consumer-lag, dead-letters/,
   });
   const { port } = new URL(stack.nats.url);
-  const plain = spawn('nats-server', ['-a', '127.0.0.1', '-p', port], { stdio: 'ignore' });
-  const [outcome] = await Promise.race([once(plain, 'spawn'), once(plain, 'error')]);
-  if (outcome === undefined) {
+  const { path } = await findNatsBinary({
+    ...{ searchPath: process.env.PATH ?? '', mayInstall: true, signal: undefined, log: undefined },
+    cacheDir: join(root, 'node_modules/.cache/tracelake'),
+  });
+  const plain = spawn(path, ['-a', '127.0.0.1', '-p', port], { stdio: 'ignore' });
+  try {
     await finds({
-      'note service service-not-ready': /works, but without nats/,
+      'note service service-not-ready': /without nats \(.*jetstream is not enabled/,
       'wrong service service-not-ready': /materializer .* is not ready: nats/,
-      'wrong nats service-not-ready':
-        /JetStream is not enabled|NATS does not serve JetStream from here/,
+      'wrong nats service-not-ready': /NATS .*\(.*jetstream is not enabled\).* -js/,
       'unknown lake service-not-ready': /consumer-lag, dead-letters/,
     });
+  } finally {
     plain.kill('SIGKILL');
     await once(plain, 'exit');
+    await stack.nats.start();
   }
-  await stack.nats.start();
   await finds({});
 });
 

@@ -18,14 +18,15 @@ interface BackendCheck {
   readonly variable: string;
   /** Throws when it does not serve. */
   readonly look: (url: string, context: CommandContext, signal: AbortSignal) => Promise<Finding>;
-  /** What does not work, before the reason. */
+  /** What does not work, before the reason, and what may mend it, after. */
   readonly problem: string;
+  readonly advice: string;
 }
 
 /** Nothing about those whose variable is not set: services say what keeps them from being ready. */
 export async function lookAtBackends(context: CommandContext): Promise<Finding[]> {
   const findings = await Promise.all(
-    backendChecks.map(async ({ check, variable, look, problem }) => {
+    backendChecks.map(async ({ check, variable, look, problem, advice }) => {
       const url = context.env[variable];
       if (url === undefined || url === '') return undefined;
       const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeoutMs)]);
@@ -33,7 +34,8 @@ export async function lookAtBackends(context: CommandContext): Promise<Finding[]
         return await look(url, context, signal);
       } catch (error) {
         context.signal.throwIfAborted();
-        const text = `${problem} from here (${reasonOf(error)}); ${variable} says where it is`;
+        const where = `${variable} says where it is${advice}`;
+        const text = `${problem} from here (${reasonOf(error)}); ${where}`;
         const finding: Finding = { verdict: 'wrong', check, text, runbook: 'service-not-ready' };
         return finding;
       }
@@ -47,18 +49,21 @@ const backendChecks: readonly BackendCheck[] = [
     check: 'postgres',
     variable: 'TRACELAKE_DATABASE_URL',
     problem: 'Postgres does not answer',
+    advice: '',
     look: lookAtPostgres,
   },
   {
     check: 'nats',
     variable: 'TRACELAKE_NATS_URL',
-    problem: 'NATS does not serve JetStream',
+    problem: 'NATS does not answer with JetStream',
+    advice: ', and nats-server wants -js',
     look: lookAtNats,
   },
   {
     check: 'object-store',
     variable: 'TRACELAKE_OBJECT_STORE_URL',
     problem: 'the object store cannot be written',
+    advice: ': rights, room, and whether it honours create-only puts',
     look: lookAtStore,
   },
 ];
