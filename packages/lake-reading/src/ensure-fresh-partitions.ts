@@ -60,6 +60,17 @@ export interface FreshPartitions<Snapshot extends InstancesSnapshot> {
   readonly snapshot: Snapshot;
   /** Instances that had to be built. */
   readonly builtCount: number;
+  readonly times: FreshnessTimes;
+}
+
+/** Where the wait went, in milliseconds; what follows the first look is 0 where nothing had to be built. */
+export interface FreshnessTimes {
+  /** The first look at the catalog. */
+  readonly lookMs: number;
+  /** Until the events were watched, a second look was taken and the bus had the requests. */
+  readonly requestMs: number;
+  /** From there until a look found everything built. */
+  readonly buildMs: number;
 }
 
 /** A request may be lost with its bus: it is sent again after this. */
@@ -72,13 +83,20 @@ export async function ensureFreshPartitions<Snapshot extends InstancesSnapshot>(
   ports: FreshnessPorts<Snapshot>,
   options: FreshnessOptions,
 ): Promise<FreshPartitions<Snapshot>> {
+  const startMs = performance.now();
   const first = await ports.loadSnapshot(options.signal, undefined);
   const target = new Target(ports, first);
   const behind = target.behind(first);
-  if (behind.length === 0) return { snapshot: target.restrict(first), builtCount: 0 };
+  const lookMs = performance.now() - startMs;
+  if (behind.length === 0) {
+    const times = { lookMs, requestMs: 0, buildMs: 0 };
+    return { snapshot: target.restrict(first), builtCount: 0, times };
+  }
   await using watch = await ports.watch(behind, options.signal);
-  const snapshot = await awaitBuilds({ ports, target, watch }, options);
-  return { snapshot, builtCount: behind.length };
+  const { snapshot, requestedMs } = await awaitBuilds({ ports, target, watch }, options);
+  const requestMs = requestedMs - startMs - lookMs;
+  const times = { lookMs, requestMs, buildMs: performance.now() - requestedMs };
+  return { snapshot, builtCount: behind.length, times };
 }
 
 interface Waiting<Snapshot extends InstancesSnapshot> {
@@ -87,18 +105,27 @@ interface Waiting<Snapshot extends InstancesSnapshot> {
   readonly watch: PartitionWatch;
 }
 
+interface Built<Snapshot> {
+  readonly snapshot: Snapshot;
+  /** When the first requests were on the bus, by `performance.now`. */
+  readonly requestedMs: number;
+}
+
 async function awaitBuilds<Snapshot extends InstancesSnapshot>(
   { ports, target, watch }: Waiting<Snapshot>,
   { timeoutMs, signal, pollMs = POLL_MS }: FreshnessOptions,
-): Promise<Snapshot> {
+): Promise<Built<Snapshot>> {
   const deadlineMs = performance.now() + timeoutMs;
   const failures = new Map<string, number>();
   let requestAtMs = 0;
+  let requestedMs: number | undefined;
   let attempt = 0;
   for (;;) {
     const snapshot = await ports.loadSnapshot(signal, target.moment);
     const behind = target.behind(snapshot);
-    if (behind.length === 0) return target.restrict(snapshot);
+    if (behind.length === 0) {
+      return { snapshot: target.restrict(snapshot), requestedMs: requestedMs ?? performance.now() };
+    }
     const nowMs = performance.now();
     if (nowMs >= deadlineMs) throw timedOut(behind, timeoutMs);
     if (nowMs >= requestAtMs) {
@@ -107,6 +134,7 @@ async function awaitBuilds<Snapshot extends InstancesSnapshot>(
       }
       attempt += 1;
       requestAtMs = performance.now() + REQUEST_AGAIN_MS;
+      requestedMs ??= performance.now();
     }
     const nextLookMs = Math.min(deadlineMs, performance.now() + pollMs);
     const failed = await collectOutcomes({ watch, behind, untilMs: nextLookMs, failures, signal });

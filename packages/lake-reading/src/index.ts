@@ -8,6 +8,7 @@ export {
   ensureFreshPartitions,
   type FreshnessOptions,
   type FreshnessPorts,
+  type FreshnessTimes,
   type FreshPartitions,
   type InstancesSnapshot,
   type PartitionOutcome,

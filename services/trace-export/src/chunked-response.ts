@@ -15,7 +15,8 @@ export interface ChunkedResponseOptions {
   readonly response: ServerResponse;
   readonly channel: BoundedChannel<Chunk>;
   readonly encoder: BodyEncoder;
-  readonly headers: Readonly<Record<string, string>>;
+  /** Asked for once the first chunk is there. */
+  readonly headers: () => Readonly<Record<string, string>>;
   /** After which a reader that takes nothing is given up. */
   readonly stallTimeoutMs: number;
   /** Fires when the client is gone or the work is given up. */
@@ -36,7 +37,7 @@ export async function sendChunks(options: ChunkedResponseOptions): Promise<SentB
   const { response, channel, encoder, signal } = options;
   let received = await channel.receive(signal);
   options.onHead();
-  response.writeHead(200, { ...options.headers });
+  response.writeHead(200, { ...options.headers() });
   const sent = { chunkCount: 0, byteCount: 0 };
   try {
     while (!received.done) {

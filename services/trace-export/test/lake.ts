@@ -21,6 +21,8 @@ export interface TestLake extends AsyncDisposable {
   readonly metrics: Metrics;
   readonly nats: TestNats;
   readonly tempDir: string;
+  /** The object store. */
+  readonly objectsDir: string;
   /** Posts requests one after another and fails unless each is acknowledged. */
   ingest(requests: readonly IngestRequest[]): Promise<void>;
 }
@@ -36,10 +38,11 @@ export async function startTestLake(
   stack.use(postgres);
   stack.use(nats);
   const tempDir = await mkdtemp(join(directory, 'temp-'));
+  const objectsDir = join(directory, 'objects');
   const env = {
     TRACELAKE_DATABASE_URL: postgres.url,
     TRACELAKE_NATS_URL: nats.url,
-    TRACELAKE_OBJECT_STORE_URL: pathToFileURL(join(directory, 'objects')).href,
+    TRACELAKE_OBJECT_STORE_URL: pathToFileURL(objectsDir).href,
     TRACELAKE_INGEST_PORT: '0',
     TRACELAKE_MATERIALIZER_PORT: '0',
     TRACELAKE_TRACE_EXPORT_PORT: '0',
@@ -65,6 +68,7 @@ export async function startTestLake(
     metrics,
     nats,
     tempDir,
+    objectsDir,
     ingest: (requests) => postAll(ingest.url, requests),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

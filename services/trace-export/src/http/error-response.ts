@@ -14,7 +14,7 @@ export function problemOfExportError(error: unknown): Problem | undefined {
     const status = error.code === 'lake-reading.build-timeout' ? 504 : 503;
     return problem({ code: error.code, status, detail: error.message, facts: error.details });
   }
-  if (error instanceof StorageError && error.retryable) {
+  if (error instanceof StorageError && isWorthAnotherTry(error)) {
     return problem({ code: error.code, status: 503, detail: `${error.message}; try again` });
   }
   if (error instanceof ChannelClosedError) return problemOfExportError(error.cause);
@@ -26,6 +26,11 @@ export function problemOfExportError(error: unknown): Problem | undefined {
     });
   }
   return undefined;
+}
+
+/** The next export looks at the catalog anew: what it names then is not the object that is gone. */
+function isWorthAnotherTry({ code, retryable }: StorageError): boolean {
+  return retryable || code === 'storage.object-missing' || code === 'storage.lease-lost';
 }
 
 function problemOfOwnError(error: ExportError): Problem {

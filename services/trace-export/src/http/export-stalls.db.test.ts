@@ -113,7 +113,7 @@ async function openStage(options: StageOptions = {}): Promise<Stage> {
     openReadLease: async () => ({ lost: lease.signal, [Symbol.asyncDispose]: async () => {} }),
     ensureFresh: async (_, signal) => {
       await options.ensureFresh?.(signal);
-      return { snapshot, builtCount: 0 };
+      return { snapshot, builtCount: 0, times: { lookMs: 1, requestMs: 2, buildMs: 3 } };
     },
     startTrace: (_, compress, signal) => {
       const plan = options.plan?.() ?? samplePlan({ threads: [[large]] });
@@ -294,7 +294,7 @@ test('record batches hold the same bytes in numbered chunks of 8 KiB', async () 
   assert.ok(Buffer.concat(parts).equals(plain));
 });
 
-test('the answer names the file, the blocks and the source', async () => {
+test('the answer names the file, the blocks, the source and where the first byte waited', async () => {
   await using stage = await openStage();
   const response = await open(`${stage.url}?spans=thread`);
   assert.equal(response.headers['content-type'], 'application/octet-stream');
@@ -304,6 +304,10 @@ test('the answer names the file, the blocks and the source', async () => {
   );
   assert.equal(response.headers['tracelake-blocks-known'], '0');
   assert.match(String(response.headers['tracelake-source-hash']), /^[0-9a-f]{64}$/);
+  assert.match(
+    String(response.headers['server-timing']),
+    /^lease;dur=[\d.]+, look;dur=1\.0, request;dur=2\.0, build;dur=3\.0, first-chunk;dur=[\d.]+$/,
+  );
   response.destroy();
 });
 

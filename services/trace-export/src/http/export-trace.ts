@@ -1,11 +1,11 @@
-import { ClientConnection } from '@tracelake/service-kit';
 /**
  * One export from request to last byte: find the partitions current, fix what is read, start the generator
  * in the background, send its chunks. Until the first chunk is there a failure is a problem document; after
  * it the connection is destroyed.
  */
 
-import type { FreshPartitions } from '@tracelake/lake-reading';
+import type { FreshnessTimes, FreshPartitions } from '@tracelake/lake-reading';
+import { ClientConnection } from '@tracelake/service-kit';
 import type { ProcessSnapshot } from '@tracelake/storage';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ArrowBody, PlainBody } from '../arrow-encoding.ts';
@@ -93,8 +93,9 @@ export class TraceExporter {
     const startedMs = performance.now();
     // The lease comes first: it keeps the objects of every snapshot taken after it.
     await using lease = await this.#ports.openReadLease(clientGone);
+    const leaseMs = performance.now() - startedMs;
     const signal = AbortSignal.any([clientGone, lease.lost]);
-    const { snapshot, builtCount } = await this.#ports.ensureFresh(wanted, signal);
+    const { snapshot, builtCount, times } = await this.#ports.ensureFresh(wanted, signal);
     const { process } = snapshot;
     if (process === undefined) throw unknownProcess(wanted.processId);
     const waitMs = performance.now() - startedMs;
@@ -103,7 +104,8 @@ export class TraceExporter {
     const plan = planTrace({ process, snapshot, range: rangeOf(wanted), spans });
     await using trace = this.#ports.startTrace(plan, compress, signal);
     try {
-      const body = await this.#send({ wanted, plan, trace, answer, signal });
+      const firstByteTimes = { ...times, leaseMs, readyMs: performance.now() };
+      const body = await this.#send({ wanted, plan, trace, answer, signal, firstByteTimes });
       const generated = await trace.done;
       const durationMs = performance.now() - startedMs;
       events.exportCompleted(factsOf(wanted), { trace: generated, body, durationMs });
@@ -112,12 +114,12 @@ export class TraceExporter {
     }
   }
 
-  async #send({ wanted, plan, trace, answer, signal }: Sending): Promise<SentBody> {
+  async #send({ wanted, plan, trace, answer, signal, firstByteTimes }: Sending): Promise<SentBody> {
     return await sendChunks({
       response: answer.response,
       channel: trace.channel,
       encoder: wanted.format === 'arrow' ? new ArrowBody() : new PlainBody(),
-      headers: headersOf(wanted, plan),
+      headers: () => headersOf(wanted, plan, firstByteTimes),
       stallTimeoutMs: this.#ports.stallTimeoutMs,
       signal,
       onHead: () => answer.begin(),
@@ -132,6 +134,13 @@ interface Sending {
   readonly trace: TraceStream;
   readonly answer: Answer;
   readonly signal: AbortSignal;
+  readonly firstByteTimes: FirstByteTimes;
+}
+
+interface FirstByteTimes extends FreshnessTimes {
+  readonly leaseMs: number;
+  /** When the generator was started, by `performance.now`. */
+  readonly readyMs: number;
 }
 
 /** The reply, taken out of fastify's hands once the first byte is about to leave. */
@@ -163,7 +172,11 @@ class Answer {
   }
 }
 
-function headersOf(wanted: ExportRequest, plan: TracePlan): Record<string, string> {
+function headersOf(
+  wanted: ExportRequest,
+  plan: TracePlan,
+  times: FirstByteTimes,
+): Record<string, string> {
   const isArrow = wanted.format === 'arrow';
   const name = `trace-${wanted.processId}-${wanted.spans}.${isArrow ? 'arrows' : 'pftrace'}`;
   return {
@@ -175,7 +188,17 @@ function headersOf(wanted: ExportRequest, plan: TracePlan): Record<string, strin
     'tracelake-blocks-read': String(plan.blocks.read),
     'tracelake-blocks-rejected': String(plan.blocks.rejected),
     'tracelake-source-hash': plan.sourceHash,
+    'server-timing': serverTimingOf(times),
   };
+}
+
+/** What the time to the first byte was spent on, in milliseconds. */
+function serverTimingOf({ leaseMs, lookMs, requestMs, buildMs, readyMs }: FirstByteTimes): string {
+  const firstChunkMs = performance.now() - readyMs;
+  const spent = { lease: leaseMs, look: lookMs, request: requestMs, build: buildMs };
+  return Object.entries({ ...spent, 'first-chunk': firstChunkMs })
+    .map(([name, ms]) => `${name};dur=${ms.toFixed(1)}`)
+    .join(', ');
 }
 
 function outcomeOf(error: unknown, hasBegun: boolean): ExportOutcome {
