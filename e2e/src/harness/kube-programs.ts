@@ -52,7 +52,6 @@ export interface ProgramOptions {
   readonly args: readonly string[];
   /** What it prints goes there. */
   readonly logPath: string;
-  readonly env?: Readonly<Record<string, string>>;
   /** How long it may take to end when it is asked to. */
   readonly stopMs?: number;
 }
@@ -66,9 +65,10 @@ export class ClusterProgram implements AsyncDisposable {
   constructor(options: ProgramOptions) {
     const log = openSync(options.logPath, 'a');
     this.#options = options;
-    this.#child = spawn(options.command, options.args, {
+    // A test that is killed takes its cluster with it.
+    const command = ['--pdeathsig', 'TERM', '--', options.command, ...options.args];
+    this.#child = spawn('setpriv', command, {
       stdio: ['ignore', log, log],
-      env: { ...process.env, ...options.env },
     });
     closeSync(log);
     this.#exited = once(this.#child, 'close').catch(() => {});
