@@ -70,7 +70,9 @@ export async function ensureMoto(): Promise<string> {
       await rm(directory, { recursive: true, force: true });
       const run = promisify(execFile);
       await run('python3', ['-m', 'venv', directory], { timeout: 60_000 });
-      const options = ['-q', '--disable-pip-version-check', '--no-input'];
+      // Where nothing answers, pip's own patience would take many minutes.
+      const patience = ['--retries', '1', '--timeout', '60'];
+      const options = ['-q', '--disable-pip-version-check', '--no-input', ...patience];
       await run(python, ['-m', 'pip', 'install', ...options, ...PACKAGES], {
         timeout: INSTALL_TIMEOUT_MS,
       });
