@@ -17,6 +17,7 @@ export const PAGES_WITH_OWN_SYSTEM: ReadonlySet<string> = new Set([
   'full-disk.md',
   'migrate-store.md',
   'restore-postgres.md',
+  'restore-store.md',
   'rollback.md',
   'rotate-keys.md',
   'scale.md',

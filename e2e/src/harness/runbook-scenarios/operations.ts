@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadFixture } from '@tracelake/test-kit';
@@ -56,10 +56,29 @@ const changedView: Arrange = async (lab) => {
   };
 };
 
+/** All objects are gone, and the copy of them lacks what came after it. */
+const lostObjects: Arrange = async (lab) => {
+  const backup = join(lab.scratchDir, 'backup');
+  const blobs = join(lab.stack.objectsDir, 'blobs');
+  await cp(blobs, join(backup, 'blobs'), { recursive: true });
+  lab.set('BACKUP_STORE_URL', pathToFileURL(backup).href);
+  const late = copyProcess(loadFixture('small'));
+  await replay(lab.service('ingest').url, late.requests);
+  // Builds go on meanwhile and may put a file into a directory that is being removed.
+  const whole = { recursive: true, maxRetries: 10 };
+  await rm(blobs, whole);
+  await rm(join(lab.stack.objectsDir, 'views'), whole);
+  return {
+    steps: { 'the clients send again': () => replay(lab.service('ingest').url, late.requests) },
+    claim: () => assertExports(lab, late.processId),
+  };
+};
+
 export const operations: Readonly<Record<string, Arrange>> = {
   'upgrade.md': nextReleaseIsOut,
   'rollback.md': badRelease,
   'schema-change.md': changedView,
+  'restore-store.md': lostObjects,
 
   'restore-postgres.md': async (lab) => {
     const backup = `backup_${randomUUID().replaceAll('-', '')}`;
