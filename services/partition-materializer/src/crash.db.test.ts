@@ -130,7 +130,11 @@ test('SIGTERM under load ends the process in time with status 0', async () => {
     for (const request of recorded.requests) await lab.ingest(request);
     const path = `/v1/materialize/thread_spans/${recorded.streamId}`;
     const build = fetch(`${url}${path}`, { method: 'POST' });
-    await sleep(20);
+    await eventually('the service has the request', async () => {
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      const begun = /^tracelake_materializer_builds(_in_flight|_total\{.*thread_spans.*\}) [1-9]/m;
+      return begun.test(metrics);
+    });
     const exited = once(child, 'exit', { signal: AbortSignal.timeout(25_000) });
     child.kill('SIGTERM');
     assert.equal((await build).status, 200, 'what had begun is finished');
