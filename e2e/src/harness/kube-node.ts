@@ -189,6 +189,8 @@ async function startProxy(stack: AsyncDisposableStack, { bin, dir, plane }: Plac
     clientConnection: { kubeconfig: plane.kubeconfig },
     clusterCIDR: POD_RANGE,
     hostnameOverride: NODE,
+    // No ports of nodes on loopback: the rule that guards them would stay.
+    iptables: { localhostNodePorts: false },
     healthzBindAddress: `127.0.0.1:${await freePort()}`,
     metricsBindAddress: `127.0.0.1:${await freePort()}`,
     // The machine's own limits stay as they are.
