@@ -22,7 +22,7 @@ export interface EngineProcessOptions {
   /** UTF-8 bytes of a statement, looked at before anything parses it. */
   readonly sqlBytesMax: number;
   readonly analyseTimeMs: number;
-  /** Time for the process to load DuckDB. */
+  /** Time for the process to load DuckDB, and to make itself ready for another statement. */
   readonly startTimeMs: number;
   /** Where processes leave what they compiled, before they read a statement, for those that come after them. */
   readonly codeDir: string;
@@ -46,9 +46,6 @@ const GRACE_MS = 3000;
 
 /** How much of a child's last words is kept. */
 const STDERR_CHARS_MAX = 2000;
-
-/** The most that a child takes to put a statement behind it. */
-const RESET_TIME_MS = 10_000;
 
 /** Made by {@link EnginePool}, which gets every one back. */
 export class EngineProcess {
@@ -131,7 +128,7 @@ export class EngineProcess {
   /** Waits until a reusable process has put its statement behind it. Errors: `query.engine-died`, when it ended. */
   async reset(): Promise<void> {
     this.#isReusable = false;
-    await this.#expect('ready', RESET_TIME_MS);
+    await this.#expect('ready', this.#options.startTimeMs);
     if (this.#body.readableLength > 0) {
       throw new EngineError('query.engine-failed', 'the query process wrote more than its answer');
     }

@@ -1,7 +1,8 @@
 /**
- * The DuckDB instances of one process, each for one statement. All are opened before the process reads the
- * first, and none is ended while it lives: DuckDB gives the process's free memory back to the system whenever an
- * instance begins or ends, and memory that the next statement finds in place is what keeping a process is for.
+ * The DuckDB instances of one process, each for one statement. Those after the first are opened together, once a
+ * statement has shown that the process is of use, and none is ended while it lives: DuckDB gives the process's free
+ * memory back to the system whenever an instance begins or ends, and memory that the next statement finds in place is
+ * what keeping a process is for.
  */
 
 import { rm } from 'node:fs/promises';
@@ -12,25 +13,17 @@ import type { EngineSettings } from './protocol.ts';
 
 export class SessionStock {
   readonly #settings: EngineSettings;
-  readonly #sessions: readonly EngineSession[];
+  readonly #sessions: EngineSession[] = [];
   #at = 0;
 
-  private constructor(settings: EngineSettings, sessions: readonly EngineSession[]) {
+  private constructor(settings: EngineSettings) {
     this.#settings = settings;
-    this.#sessions = sessions;
   }
 
   static async open(settings: EngineSettings): Promise<SessionStock> {
-    const sessions: EngineSession[] = [];
-    for (let index = 0; index < settings.statementsMax; index++) {
-      const session = await EngineSession.open({
-        ...settings,
-        tempDir: tempDirOf(settings, index),
-      });
-      await session.analyse(WARM_UP_SQL);
-      sessions.push(session);
-    }
-    return new SessionStock(settings, sessions);
+    const stock = new SessionStock(settings);
+    await stock.#openUpTo(1);
+    return stock;
   }
 
   /** That of the statement at work. */
@@ -40,13 +33,24 @@ export class SessionStock {
 
   /** Leaves the instance of a statement that has ended; false when the process is to end with it. */
   async advance(): Promise<boolean> {
-    if (this.#at + 1 >= this.#sessions.length) return false;
+    const { statementsMax, keptBytesMax } = this.#settings;
+    if (this.#at + 1 >= statementsMax) return false;
     this.current.close();
     await rm(tempDirOf(this.#settings, this.#at), { recursive: true, force: true });
     // What the answer was read from is freed with its handles, which are young.
     globalThis.gc?.({ type: 'minor' });
+    await this.#openUpTo(statementsMax);
     this.#at += 1;
-    return process.memoryUsage.rss() <= this.#settings.keptBytesMax;
+    return process.memoryUsage.rss() <= keptBytesMax;
+  }
+
+  async #openUpTo(count: number): Promise<void> {
+    while (this.#sessions.length < count) {
+      const tempDir = tempDirOf(this.#settings, this.#sessions.length);
+      const session = await EngineSession.open({ ...this.#settings, tempDir });
+      await session.analyse(WARM_UP_SQL);
+      this.#sessions.push(session);
+    }
   }
 }
 
