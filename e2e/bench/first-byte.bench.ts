@@ -101,7 +101,7 @@ const named = Object.values(bestCold.waitedMs).reduce((sum, ms) => sum + ms, 0);
 console.table({
   'first byte, cold, best round, ms': {
     ...bestCold.waitedMs,
-    'all else': bestCold.firstByteMs - named,
+    'all else': Number((bestCold.firstByteMs - named).toFixed(1)),
   },
   'first byte, warm, best round, ms': again.reduce((a, b) =>
     b.firstByteMs < a.firstByteMs ? b : a,
