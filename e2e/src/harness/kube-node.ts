@@ -3,7 +3,7 @@
  * into its store; it pulls none. No NetworkPolicy is enforced: the bridge knows none.
  */
 
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from './free-port.ts';
@@ -30,11 +30,11 @@ export async function startNode(options: KubernetesNodeOptions): Promise<AsyncDi
   const dir = join(options.plane.dir, 'node');
   await mkdir(dir);
   await openNetwork(stack);
-  const containers = await startContainerd(stack, { ...options, dir });
+  const socket = await startContainerd(stack, { ...options, dir });
   await startDns(stack, { ...options, dir });
   await startProxy(stack, { ...options, dir });
-  await startKubelet(stack, { ...options, dir, socket: containers.socket });
-  stack.defer(() => endPods(options.plane, containers));
+  await startKubelet(stack, { ...options, dir, socket });
+  stack.defer(() => endPods(options.plane, dir));
   return stack.move();
 }
 
@@ -74,12 +74,7 @@ async function keepSetting(
   stack.defer(() => writeFile(path, before));
 }
 
-interface Containers {
-  readonly socket: string;
-  ctr(...args: readonly string[]): Promise<string>;
-}
-
-async function startContainerd(stack: AsyncDisposableStack, place: Place): Promise<Containers> {
+async function startContainerd(stack: AsyncDisposableStack, place: Place): Promise<string> {
   const { dir, imagesPath, pauseImage } = place;
   const networkDir = join(dir, 'network');
   await mkdir(networkDir);
@@ -120,22 +115,28 @@ state = ${JSON.stringify(join(dir, 'containerd-state'))}
       await ctr('tasks', 'delete', '--force', id).catch(() => {});
   });
   await ctr('images', 'import', imagesPath);
-  return { socket, ctr };
+  return socket;
 }
 
-async function listTasks(ctr: Containers['ctr']): Promise<string[]> {
+async function listTasks(ctr: (...args: readonly string[]) => Promise<string>): Promise<string[]> {
   return (await ctr('tasks', 'list', '--quiet')).split('\n').filter((id) => id !== '');
 }
 
 const END_MS = 60_000;
 
 /** The kubelet takes down the networks of its pods; whoever ends it first leaves them behind. */
-async function endPods(plane: ControlPlane, { ctr }: Containers): Promise<void> {
+async function endPods(plane: ControlPlane, dir: string): Promise<void> {
   const all = ['--all', '--all-namespaces'];
   await plane.kubectl('delete', 'deployments,statefulsets,jobs', ...all, '--cascade=background');
   await plane.kubectl('delete', 'pods', ...all, '--grace-period=1', '--wait=false');
   const deadline = Date.now() + END_MS;
-  while (Date.now() < deadline && (await listTasks(ctr)).length > 0) await sleep(250);
+  while (Date.now() < deadline && (await addressesInUse(dir)) > 0) await sleep(250);
+}
+
+/** Each pod's address is a file until its network is gone. */
+async function addressesInUse(dir: string): Promise<number> {
+  const files = await readdir(join(dir, 'addresses', BRIDGE)).catch(() => []);
+  return files.filter((name) => /^\d+\.\d+\.\d+\.\d+$/.test(name)).length;
 }
 
 function networkOf(dir: string) {
