@@ -66,11 +66,20 @@ async function renderExample(example: string): Promise<KubernetesObject[]> {
 
 function podSpecsOf(objects: readonly KubernetesObject[]): { name: string; pod: PodSpec }[] {
   return objects
-    .filter(({ kind }) => ['Deployment', 'StatefulSet', 'Job', 'Pod'].includes(kind))
-    .map(({ kind, metadata, spec }) => {
-      const pod = kind === 'Pod' ? spec : (spec as { template: { spec: unknown } }).template.spec;
-      return { name: `${kind} ${metadata.name}`, pod: pod as PodSpec };
-    });
+    .filter(({ kind }) => ['Deployment', 'StatefulSet', 'Job', 'CronJob', 'Pod'].includes(kind))
+    .map(({ kind, metadata, spec }) => ({
+      name: `${kind} ${metadata.name}`,
+      pod: podSpecOf(kind, spec) as PodSpec,
+    }));
+}
+
+function podSpecOf(kind: string, spec: Record<string, unknown>): unknown {
+  if (kind === 'Pod') return spec;
+  if (kind === 'CronJob') {
+    const { jobTemplate } = spec as { jobTemplate: { spec: Record<string, unknown> } };
+    return podSpecOf('Job', jobTemplate.spec);
+  }
+  return (spec as { template: { spec: unknown } }).template.spec;
 }
 
 test('streams declared for NACK are those that the services make', async () => {
@@ -168,7 +177,7 @@ function checkPod(name: string, pod: PodSpec): void {
     assert.deepEqual(securityContext.capabilities, { drop: ['ALL'] }, name);
     assert.ok(resources.limits.memory, `${name} has no memory limit`);
     assert.ok(resources.requests.cpu && resources.requests.memory, `${name} requests nothing`);
-    if (/^(?:Job|Pod) /.test(name)) continue;
+    if (/^(?:Job|CronJob|Pod) /.test(name)) continue;
     for (const probe of ['livenessProbe', 'readinessProbe'] as const) {
       assert.ok(container[probe], `${name} has no ${probe}`);
     }
@@ -193,6 +202,7 @@ const REFUSED = [
   { args: ['-f', 'dev', '--set', 'ingest.replica=2'], reason: /'\/ingest'.*replica/s },
   { args: ['-f', 'dev', '--set', 'nats.replicas=2'], reason: /nats\/replicas/ },
   { args: ['-f', 'dev', '--set', 'lanes=0'], reason: /lanes/ },
+  { args: ['-f', 'dev', '--set', 'retention.enabled=true'], reason: /retention\.olderThan/ },
   { args: ['-f', 'three-zone', '--set', 'keda.prometheusUrl='], reason: /keda\.prometheusUrl/ },
 ];
 

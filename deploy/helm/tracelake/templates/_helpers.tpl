@@ -53,22 +53,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
     secretKeyRef: {name: {{ include "tracelake.databaseSecret" . }}, key: {{ include "tracelake.databaseKey" . }}}
 {{- end -}}
 
-{{- /* The environment that all components share. */ -}}
-{{- define "tracelake.env" -}}
-{{ include "tracelake.databaseEnv" . }}
-- name: TRACELAKE_DATABASE_POOL_CONNECTIONS
-  value: {{ .Values.database.poolConnections | quote }}
-- name: TRACELAKE_NATS_URL
-{{- if .Values.bundled.enabled }}
-  value: nats://{{ include "tracelake.name" . }}-nats:4222
-{{- else if .Values.nats.existingSecret }}
-  valueFrom:
-    secretKeyRef: {name: {{ .Values.nats.existingSecret }}, key: {{ .Values.nats.key }}}
-{{- else }}
-  value: {{ required "nats.url must be the URL of NATS, as nats://nats:4222" .Values.nats.url | quote }}
-{{- end }}
-- name: TRACELAKE_NATS_REPLICAS
-  value: {{ include "tracelake.natsReplicas" . | quote }}
+{{- define "tracelake.objectStoreEnv" -}}
 - name: TRACELAKE_OBJECT_STORE_URL
   value: {{ include "tracelake.objectStoreUrl" . | quote }}
 {{- with .Values.objectStore.s3EndpointUrl }}
@@ -87,6 +72,29 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
     secretKeyRef: {name: {{ . }}, key: AWS_SECRET_ACCESS_KEY}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{- define "tracelake.objectVolumeClaim" -}}
+{{ .Values.objectStore.persistentVolume.existingClaim | default (printf "%s-objects" (include "tracelake.name" .)) }}
+{{- end -}}
+
+{{- /* The environment that all components share. */ -}}
+{{- define "tracelake.env" -}}
+{{ include "tracelake.databaseEnv" . }}
+- name: TRACELAKE_DATABASE_POOL_CONNECTIONS
+  value: {{ .Values.database.poolConnections | quote }}
+- name: TRACELAKE_NATS_URL
+{{- if .Values.bundled.enabled }}
+  value: nats://{{ include "tracelake.name" . }}-nats:4222
+{{- else if .Values.nats.existingSecret }}
+  valueFrom:
+    secretKeyRef: {name: {{ .Values.nats.existingSecret }}, key: {{ .Values.nats.key }}}
+{{- else }}
+  value: {{ required "nats.url must be the URL of NATS, as nats://nats:4222" .Values.nats.url | quote }}
+{{- end }}
+- name: TRACELAKE_NATS_REPLICAS
+  value: {{ include "tracelake.natsReplicas" . | quote }}
+{{ include "tracelake.objectStoreEnv" . }}
 {{- if .Values.auth.existingSecret }}
 - name: TRACELAKE_API_KEYS
   value: /etc/tracelake/keys/{{ .Values.auth.key }}
