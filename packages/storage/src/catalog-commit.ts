@@ -65,11 +65,17 @@ async function replaceAndInsert(db: Queryable, request: CommitRequest): Promise<
   if (request.rejected !== undefined) await recordRejected(db, request, request.rejected);
 }
 
+/**
+ * Who stands still in the middle of a commit (a paused machine) would keep its lane from everybody: after this
+ * long between two statements the server ends the transaction.
+ */
+const COMMIT_IDLE_MS = 5000;
+
 /** Holds the lane until the commit: whoever takes it over waits until then, and is the only one from then on. */
 async function checkFence(db: Queryable, { lane, fencingNumber }: LaneFence): Promise<void> {
   const rows = await db.query(
-    sql`SELECT lane FROM lane_leases
-      WHERE lane = ${lane} AND fencing_number = ${fencingNumber} FOR KEY SHARE`,
+    sql`SELECT lane, set_config('idle_in_transaction_session_timeout', ${String(COMMIT_IDLE_MS)}, true)
+      FROM lane_leases WHERE lane = ${lane} AND fencing_number = ${fencingNumber} FOR KEY SHARE`,
   );
   if (rows.length === 0) throw new LostLane();
 }

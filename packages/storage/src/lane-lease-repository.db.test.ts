@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openTestDatabase } from '../test/storage-fixture.ts';
 import { commitPartitions } from './catalog-commit.ts';
 import { LaneLeaseRepository } from './lane-lease-repository.ts';
-import { sql } from './postgres/sql.ts';
+import type { Database, Queryable } from './postgres/database.ts';
+import { type SqlStatement, sql } from './postgres/sql.ts';
 
 test('a lane has one owner at a time, and each change of hands raises its fencing number', async () => {
   await using fixture = await openTestDatabase();
@@ -106,6 +107,33 @@ test('a lane changes hands before a commit or after it, and renewals do not wait
     const renewed = await leases.renew({ owner: 'b', ttlMs: 60_000, held }, signal);
     assert.equal(renewed.has(1), true, 'does not wait');
   });
+});
+
+test('an owner that stands still in the middle of a commit loses the commit, and the lane to who wants it', async () => {
+  await using fixture = await openTestDatabase();
+  const leases = new LaneLeaseRepository(fixture.db);
+  const fencingNumber = (await leases.acquire({ lane: 2, owner: 'still', ttlMs: 1 })) ?? 0n;
+  const woken = Promise.withResolvers<void>();
+  const standing = Promise.withResolvers<void>();
+  const still = {
+    transaction: (work: (db: Queryable) => Promise<void>) =>
+      fixture.db.transaction((transaction) =>
+        work({
+          query: async <Row>(statement: SqlStatement) => {
+            const rows = await transaction.query<Row>(statement);
+            standing.resolve();
+            await woken.promise;
+            return rows;
+          },
+        }),
+      ),
+  } as Database;
+  const committing = commitPartitions(still, { ...nothing, fence: { lane: 2, fencingNumber } });
+  await Promise.race([standing.promise, committing]);
+  const deadline = AbortSignal.timeout(30_000);
+  assert.equal(await leases.acquire({ lane: 2, owner: 'next', ttlMs: 60_000 }, deadline), 2n);
+  woken.resolve();
+  await assert.rejects(committing, { code: 'storage.database-unavailable' });
 });
 
 test('replicas are alive for as long as they say so', async () => {
