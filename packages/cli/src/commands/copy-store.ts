@@ -2,7 +2,6 @@ import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { errorMessage } from '@tracelake/domain';
 import {
   type Database,
   findNamed,
@@ -11,11 +10,11 @@ import {
   type ObjectStore,
   openDatabase,
   openObjectStore,
-  StorageError,
 } from '@tracelake/storage';
 import { CliError, exitStatus, usageError } from '../cli-error.ts';
 import type { Command, CommandArguments, CommandContext } from '../command.ts';
 import { Progress } from '../output/progress.ts';
+import { storageFailure } from '../storage-failure.ts';
 import { type CopyRequest, copyObjects } from '../store-copy/copy-objects.ts';
 import { CopyTally } from '../store-copy/copy-tally.ts';
 
@@ -71,7 +70,7 @@ export const copyStoreCommand: Command = {
       return await copyStore(args, context);
     } catch (cause) {
       context.signal.throwIfAborted();
-      throw asCliError(cause);
+      throw storageFailure(cause, 'what is copied stays');
     }
   },
 };
@@ -174,17 +173,4 @@ function report(
     is_checked_with_database: isChecked,
   };
   stdout.write(`${JSON.stringify(summary, undefined, 2)}\n`);
-}
-
-function asCliError(cause: unknown): unknown {
-  if (!(cause instanceof StorageError)) return cause;
-  if (cause.code === 'storage.bad-object-store-url' || cause.code === 'storage.bad-database-url') {
-    return usageError(cause.message);
-  }
-  const why = cause.cause === undefined ? '' : ` (${errorMessage(cause.cause)})`;
-  return new CliError(
-    cause.retryable ? 'cli.unreachable' : 'cli.refused',
-    `${cause.message}${why}; what is copied stays, so run it again when that is mended`,
-    { cause, retryable: cause.retryable },
-  );
 }

@@ -1,4 +1,4 @@
-import { errorMessage, type ProcessId, parseProcessId } from '@tracelake/domain';
+import { type ProcessId, parseProcessId } from '@tracelake/domain';
 import {
   type Database,
   findMomentBack,
@@ -13,6 +13,7 @@ import { CliError, exitStatus, usageError } from '../cli-error.ts';
 import type { Command, CommandArguments, CommandContext } from '../command.ts';
 import { readAgeArgument } from '../output/time-argument.ts';
 import { Retention } from '../retention/retention.ts';
+import { storageFailure } from '../storage-failure.ts';
 
 const help = `Usage: tracelake retention --older-than AGE [--process ID] [--limit N] [--dry-run]
        tracelake retention --process ID [--dry-run]
@@ -79,7 +80,7 @@ export const retentionCommand: Command = {
       return exitStatus.ok;
     } catch (cause) {
       context.signal.throwIfAborted();
-      throw asCliError(cause);
+      throw storageFailure(cause, 'what is gone stays gone');
     }
   },
 };
@@ -173,17 +174,4 @@ async function deleteWanted(
   } finally {
     retention.report();
   }
-}
-
-function asCliError(cause: unknown): unknown {
-  if (!(cause instanceof StorageError)) return cause;
-  if (cause.code === 'storage.bad-object-store-url' || cause.code === 'storage.bad-database-url') {
-    return usageError(cause.message);
-  }
-  const why = cause.cause === undefined ? '' : ` (${errorMessage(cause.cause)})`;
-  return new CliError(
-    cause.retryable ? 'cli.unreachable' : 'cli.refused',
-    `${cause.message}${why}; what is gone stays gone, so run it again when that is mended`,
-    { cause, retryable: cause.retryable },
-  );
 }
