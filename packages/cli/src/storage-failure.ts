@@ -2,7 +2,10 @@ import { errorMessage } from '@tracelake/domain';
 import { StorageError } from '@tracelake/storage';
 import { CliError, usageError } from './cli-error.ts';
 
-/** For commands that work on the lake's stores themselves. `whatStays` tells what a second run finds; other errors stay as they are. */
+/**
+ * For commands that work on the lake's stores themselves. `whatStays` tells what a second run finds; other errors
+ * stay as they are.
+ */
 export function storageFailure(cause: unknown, whatStays: string): unknown {
   if (!(cause instanceof StorageError)) return cause;
   if (cause.code === 'storage.bad-object-store-url' || cause.code === 'storage.bad-database-url') {

@@ -26,11 +26,8 @@ const unitNs: Readonly<Record<string, bigint>> = {
  */
 export function readTimeArgument(option: string, text: string, nowNs: Nanoseconds): string {
   if (text === 'now') return formatRfc3339(nowNs);
-  const match = relative.exec(text);
-  const unit = unitNs[match?.[2] ?? ''];
-  if (match !== null && unit !== undefined) {
-    return formatRfc3339(nanoseconds(nowNs - BigInt(match[1] ?? '0') * unit));
-  }
+  const agoNs = readDurationNs(text);
+  if (agoNs !== undefined) return formatRfc3339(nanoseconds(nowNs - agoNs));
   const time = parseRfc3339(text);
   if (time !== undefined) return formatRfc3339(time);
   throw usageError(
@@ -40,12 +37,18 @@ export function readTimeArgument(option: string, text: string, nowNs: Nanosecond
 
 /** Reads an age (`30d`, `12h`) into milliseconds, rounded down. Throws a usage error for anything else. */
 export function readAgeArgument(option: string, text: string): number {
-  const match = relative.exec(text);
-  const unit = unitNs[match?.[2] ?? ''];
-  if (match === null || unit === undefined) {
+  const ageNs = readDurationNs(text);
+  if (ageNs === undefined) {
     throw usageError(`${option} must be an age (30d, 12h, 90m), not "${text}"`);
   }
-  return Number((BigInt(match[1] ?? '0') * unit) / 1_000_000n);
+  return Number(ageNs / 1_000_000n);
+}
+
+function readDurationNs(text: string): bigint | undefined {
+  const match = relative.exec(text);
+  const unit = unitNs[match?.[2] ?? ''];
+  if (match === null || unit === undefined) return undefined;
+  return BigInt(match[1] ?? '0') * unit;
 }
 
 export interface RangeArguments {

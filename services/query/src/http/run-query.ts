@@ -1,4 +1,3 @@
-import { ClientConnection } from '@tracelake/service-kit';
 /**
  * One query from request to last byte: a place in the queue, a process that parses, partitions made current,
  * the statement run, its bytes sent. Until the first rows are there a failure is a problem document; after it
@@ -6,6 +5,7 @@ import { ClientConnection } from '@tracelake/service-kit';
  */
 
 import { errorMessage } from '@tracelake/domain';
+import { ClientConnection } from '@tracelake/service-kit';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { EnginePool } from '../engine/engine-pool.ts';
 import type { EngineProcess } from '../engine/engine-process.ts';
