@@ -27,12 +27,8 @@ export interface BlockInsertResult {
   readonly outcome: BlockInsertOutcome;
   /** Of the row that is there now. */
   readonly insertTimeUs: bigint;
-}
-
-export interface InsertedAndFound {
-  /** At each index of the block there. */
-  readonly results: BlockInsertResult[];
-  readonly known: ReadonlyMap<BlockId, Uint8Array>;
+  /** How long the row had been there, by the database's clock; 0 for a new one. */
+  readonly ageMs: number;
 }
 
 export interface UnannouncedBlock {
@@ -111,40 +107,30 @@ export class BlockRepository {
     blocks: readonly NewBlock[],
     signal?: AbortSignal,
   ): Promise<BlockInsertResult[]> {
-    const { results } = await this.insertManyAndFind({ blocks, ids: [] }, signal);
-    return results;
+    assert(blocks.length <= INSERT_ROWS_MAX, 'a batch of blocks is bounded');
+    // In one order, so that two batches with the same ids do not lock each other out.
+    const sorted = blocks.toSorted((a, b) => compareText(a.blockId, b.blockId));
+    const stored = new Map<BlockId, StoredBlock>();
+    for (const row of await this.#insert(sorted, signal)) {
+      stored.set(row.block_id, { ...row, age_us: 0n, isNew: true });
+    }
+    if (stored.size < blocks.length) {
+      const there = blocks.map((block) => block.blockId).filter((id) => !stored.has(id));
+      for (const row of await this.#findContent(there, signal)) {
+        stored.set(row.block_id, { ...row, isNew: false });
+      }
+    }
+    return blocks.map((block) => outcomeOf(block, stored.get(block.blockId)));
   }
 
-  /**
-   * As `insertMany`, and finds the content hashes of those of `ids` (at most 10,000) that are known, in the same round
-   * trip. What this call inserts is not yet among them.
-   */
-  async insertManyAndFind(
-    { blocks, ids }: { readonly blocks: readonly NewBlock[]; readonly ids: readonly BlockId[] },
+  /** The content hashes of those of the blocks (at most 10,000) that are known. */
+  async findContentHashes(
+    ids: readonly BlockId[],
     signal?: AbortSignal,
-  ): Promise<InsertedAndFound> {
-    assert(blocks.length <= INSERT_ROWS_MAX, 'a batch of blocks is bounded');
+  ): Promise<Map<BlockId, Uint8Array>> {
     assert(ids.length <= INSERT_ROWS_MAX, 'a batch of blocks is bounded');
-    if (blocks.length === 0) {
-      const rows = await this.#findContent(ids, signal);
-      return { results: [], known: new Map(rows.map((row) => [row.block_id, row.content_sha256])) };
-    }
-    // In one order, so that two batches with the same ids do not lock each other out.
-    const sorted = blocks.toSorted((a, b) =>
-      Buffer.compare(Buffer.from(a.blockId), Buffer.from(b.blockId)),
-    );
-    const stored = new Map<string, StoredBlock>();
-    const known = new Map<BlockId, Uint8Array>();
-    for (const row of await this.#insertAndFind(sorted, ids, signal)) {
-      if (row.is_new) stored.set(row.block_id, { ...row, isNew: true });
-      else known.set(row.block_id, row.content_sha256);
-    }
-    const there = sorted.map((block) => block.blockId).filter((id) => !stored.has(id));
-    for (const row of await this.#findContent(there, signal)) {
-      stored.set(row.block_id, { ...row, isNew: false });
-    }
-    const results = blocks.map((block) => outcomeOf(block, stored.get(block.blockId)));
-    return { results, known };
+    const rows = await this.#findContent(ids, signal);
+    return new Map(rows.map((row) => [row.block_id, row.content_sha256]));
   }
 
   async find(id: BlockId, signal?: AbortSignal): Promise<SourceBlock | undefined> {
@@ -215,11 +201,11 @@ export class BlockRepository {
     await markAnnounced(this.#db, 'block', ids, signal);
   }
 
-  async #insertAndFind(
+  async #insert(
     blocks: readonly NewBlock[],
-    ids: readonly BlockId[],
     signal?: AbortSignal,
-  ): Promise<(ContentRow & { is_new: boolean })[]> {
+  ): Promise<Omit<ContentRow, 'age_us'>[]> {
+    if (blocks.length === 0) return [];
     const statement = sql`
         WITH new AS (
           INSERT INTO blocks (block_id, stream_id, process_id, begin_time, begin_ticks, end_time,
@@ -243,18 +229,16 @@ export class BlockRepository {
           ON CONFLICT (block_id) DO NOTHING
           RETURNING block_id, content_sha256, insert_time),
         queued AS (INSERT INTO unannounced (kind, id) SELECT 'block', block_id FROM new)
-        SELECT block_id, content_sha256, unix_us(insert_time) AS insert_us, true AS is_new FROM new
-        UNION ALL
-        SELECT block_id, content_sha256, unix_us(insert_time), false FROM blocks
-        WHERE block_id = ANY(${ids}::uuid[])`;
+        SELECT block_id, content_sha256, unix_us(insert_time) AS insert_us FROM new`;
     return this.#db.query(prepared('blocks-insert', statement), signal);
   }
 
   async #findContent(ids: readonly BlockId[], signal?: AbortSignal): Promise<ContentRow[]> {
     if (ids.length === 0) return [];
     const statement = sql`
-      SELECT block_id, content_sha256, unix_us(insert_time) AS insert_us FROM blocks
-      WHERE block_id = ANY(${ids}::uuid[])`;
+      SELECT block_id, content_sha256, unix_us(insert_time) AS insert_us,
+        unix_us(clock_timestamp()) - unix_us(insert_time) AS age_us
+      FROM blocks WHERE block_id = ANY(${ids}::uuid[])`;
     return this.#db.query<ContentRow>(prepared('blocks-content', statement), signal);
   }
 }
@@ -280,6 +264,7 @@ interface ContentRow {
   block_id: BlockId;
   content_sha256: Uint8Array;
   insert_us: bigint;
+  age_us: bigint;
 }
 
 interface StoredBlock extends ContentRow {
@@ -294,11 +279,16 @@ function outcomeOf(block: NewBlock, stored: StoredBlock | undefined): BlockInser
       details: { blockId: block.blockId },
     });
   }
-  const insertTimeUs = stored.insert_us;
+  const found = { insertTimeUs: stored.insert_us, ageMs: Number(stored.age_us) / 1000 };
   if (Buffer.compare(stored.content_sha256, block.contentSha256) !== 0) {
-    return { outcome: 'exists-different', insertTimeUs };
+    return { outcome: 'exists-different', ...found };
   }
-  if (!stored.isNew) return { outcome: 'exists-same', insertTimeUs };
+  if (!stored.isNew) return { outcome: 'exists-same', ...found };
   stored.isNew = false;
-  return { outcome: 'inserted', insertTimeUs };
+  return { outcome: 'inserted', ...found };
+}
+
+function compareText(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }

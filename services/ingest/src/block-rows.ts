@@ -1,5 +1,5 @@
-/** The rows of blocks, looked up for some requests and inserted for others in one statement. */
-import { type BlockId, ensureExists } from '@tracelake/domain';
+/** The rows of blocks: those of many requests are inserted, or looked up, in one statement. */
+import type { BlockId } from '@tracelake/domain';
 import {
   type BlockInsertResult,
   type BlockRepository,
@@ -23,50 +23,47 @@ const STATEMENTS_AT_ONCE = 1;
 /** The budget of bytes in flight refuses long before, unless an operator raised it. */
 const WAITING_ROWS_MAX = 20_000;
 
-type RowTask = { readonly find: BlockId } | { readonly insert: NewBlock };
-type RowResult = Uint8Array | BlockInsertResult | undefined;
-
 export class BlockRows {
-  readonly #blocks: BlockRepository;
-  readonly #events: TelemetryEvents;
-  readonly #batcher: Batcher<RowTask, RowResult>;
+  readonly #inserts: Batcher<NewBlock, BlockInsertResult>;
+  readonly #lookups: Batcher<BlockId, Uint8Array | undefined>;
 
   constructor({ blocks, events, timeoutMs }: BlockRowsOptions) {
-    this.#blocks = blocks;
-    this.#events = events;
-    this.#batcher = new Batcher({
+    const limits = {
       failsEachAlike,
       itemsMax: STATEMENT_ROWS_MAX,
       concurrency: STATEMENTS_AT_ONCE,
       waitingMax: WAITING_ROWS_MAX,
       timeoutMs,
-      run: (tasks, signal) => this.#run(tasks, signal),
+    };
+    this.#inserts = new Batcher({
+      ...limits,
+      run: (rows, signal) => {
+        events.rowsBatched(rows.length);
+        return blocks.insertMany(rows, signal);
+      },
+    });
+    this.#lookups = new Batcher({
+      ...limits,
+      run: async (ids, signal) => {
+        const known = await blocks.findContentHashes(ids, signal);
+        return ids.map((id) => known.get(id));
+      },
     });
   }
 
   /** Rows that wait for a statement. */
   get depth(): number {
-    return this.#batcher.depth;
+    return this.#inserts.depth + this.#lookups.depth;
   }
 
   /** The content hash of the block's row; undefined when there is none. */
-  async findContentHash(id: BlockId, signal: AbortSignal): Promise<Uint8Array | undefined> {
-    return (await this.#batcher.submit({ find: id }, signal)) as Uint8Array | undefined;
+  findContentHash(id: BlockId, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    return this.#lookups.submit(id, signal);
   }
 
   /** Resolves when the block's row, this or an earlier one, is committed. */
-  async insert(row: NewBlock, signal: AbortSignal): Promise<BlockInsertResult> {
-    const result = await this.#batcher.submit({ insert: row }, signal);
-    return ensureExists(result, 'the outcome of an insert') as BlockInsertResult;
-  }
-
-  async #run(tasks: readonly RowTask[], signal: AbortSignal): Promise<RowResult[]> {
-    const blocks = tasks.flatMap((task) => ('insert' in task ? [task.insert] : []));
-    const ids = tasks.flatMap((task) => ('find' in task ? [task.find] : []));
-    if (blocks.length > 0) this.#events.rowsBatched(blocks.length);
-    const { results, known } = await this.#blocks.insertManyAndFind({ blocks, ids }, signal);
-    const inserted = results.values();
-    return tasks.map((task) => ('find' in task ? known.get(task.find) : inserted.next().value));
+  insert(row: NewBlock, signal: AbortSignal): Promise<BlockInsertResult> {
+    return this.#inserts.submit(row, signal);
   }
 }
 

@@ -61,10 +61,25 @@ after(async () => {
   await rm(directory, { recursive: true });
 });
 
-function makeWriter(): BlockWriter {
-  const logger = createLogger({ service: 'test', level: 'silent' });
+interface WriterParts {
+  /** Runs between the writer's object and its row. */
+  readonly beforeInsert?: () => Promise<unknown>;
+  readonly onLogLine?: (line: string) => void;
+}
+
+function makeWriter({ beforeInsert, onLogLine }: WriterParts = {}): BlockWriter {
+  const logger = createLogger({
+    service: 'test',
+    level: onLogLine === undefined ? 'silent' : 'info',
+    destination: { write: (line) => onLogLine?.(line) },
+  });
   const events = new TelemetryEvents(logger, createMetrics({ service: 'test' }));
-  const rows = new BlockRows({ blocks, events, timeoutMs: 10_000 });
+  const rows = new (class extends BlockRows {
+    override async insert(...[row, abort]: Parameters<BlockRows['insert']>) {
+      await beforeInsert?.();
+      return super.insert(row, abort);
+    }
+  })({ blocks, events, timeoutMs: 10_000 });
   return new BlockWriter({ objects, rows, blocks, events });
 }
 
@@ -99,8 +114,8 @@ function otherStreamId() {
 test('the four outcomes have their names', () => {
   assert.equal(nameOutcome('created', 'inserted'), 'stored');
   assert.equal(nameOutcome('existed', 'inserted'), 'row-restored');
-  assert.equal(nameOutcome('created', 'exists'), 'object-restored');
-  assert.equal(nameOutcome('existed', 'exists'), 'duplicate');
+  assert.equal(nameOutcome('created', 'exists-same'), 'object-restored');
+  assert.equal(nameOutcome('existed', 'exists-same'), 'duplicate');
 });
 
 test('a new block is stored, the same again is a duplicate that changes nothing', async () => {
@@ -160,6 +175,48 @@ test('other content under a known id is a conflict, wherever it differs, and lea
   }
   assert.deepEqual(await blocks.find(blockId), row);
   assert.deepEqual(await listKeys(block), [keyOf(block)]);
+});
+
+test('of a lost object only the same content takes the place', async () => {
+  const block = makeBlock();
+  await makeWriter().write(block, signal);
+  await objects.delete(keyOf(block));
+  const others = [
+    makeBlock({ blockId: block.blockId, payload: makeOtherPayload() }),
+    makeBlock({ blockId: block.blockId, streamId: otherStreamId() }),
+  ];
+  for (const other of others) {
+    await assert.rejects(makeWriter().write(other, signal), { code: 'ingest.block-conflict' });
+    assert.deepEqual(await listKeys(block), []);
+  }
+  assert.equal((await makeWriter().write(block, signal)).outcome, 'object-restored');
+});
+
+test('a writer that loses its id leaves the object on which the winner rests', async () => {
+  const loser = makeBlock();
+  const winner = makeBlock({ blockId: loser.blockId, objectCount: loser.objectCount + 1 });
+  const beforeInsert = async () => {
+    const { outcome } = await makeWriter().write(winner, signal);
+    assert.equal(outcome, 'row-restored');
+  };
+  await assert.rejects(makeWriter({ beforeInsert }).write(loser, signal), {
+    code: 'ingest.block-conflict',
+  });
+  assert.deepEqual(await listKeys(winner), [keyOf(winner)]);
+  assert.equal((await makeWriter().write(winner, signal)).outcome, 'duplicate');
+});
+
+test('a restored object is warned of when it had been lost, not when another writer came between', async () => {
+  const lines: string[] = [];
+  const onLogLine = (line: string) => lines.push(line);
+  const block = makeBlock();
+  const beforeInsert = () => makeWriter().write(block, signal);
+  const raced = await makeWriter({ beforeInsert, onLogLine }).write(block, signal);
+  assert.deepEqual([raced.outcome, lines], ['object-restored', []]);
+  await objects.delete(keyOf(block));
+  const lost = await makeWriter({ onLogLine }).write(block, signal);
+  assert.equal(lost.outcome, 'object-restored');
+  assert.match(lines.join(), /lost block object restored/);
 });
 
 test('sixteen writers of one block leave one row and one object, and one of them announces', async () => {

@@ -2,8 +2,9 @@
  * Makes a block durable: its object first, then its row, so that a row never points at nothing. Both writes
  * are create-only, so any number of writers, replicas and retries of one block settle on the same two.
  */
-import type { BlockPayload } from '@tracelake/domain';
+import type { BlockInfo, BlockPayload } from '@tracelake/domain';
 import {
+  type BlockInsertResult,
   type BlockRepository,
   type ObjectStore,
   objectKeys,
@@ -39,56 +40,56 @@ export class BlockWriter {
   }
 
   /**
-   * Resolves once object and row are durable. Throws `ingest.block-conflict` when the id is known with
-   * other content, with nothing written, and StorageError when the store or the database fails.
+   * Resolves once object and row are durable. Throws `ingest.block-conflict` when the id is known with other
+   * content, with nothing left of this one, and StorageError when the store or the database fails.
    */
   async write(block: BlockEnvelope, signal: AbortSignal): Promise<BlockWriteResult> {
+    const startedMs = performance.now();
     const pieces = blockPayloadPieces(block.payload);
     const payloadBytes = pieces.reduce((sum, { length }) => sum + length, 0);
-    const facts = factsOf(block, payloadBytes);
-    const isKnown = await this.#findSameRow(block, facts, signal);
-    const object = await this.#ensureObject(block, { pieces, facts, isKnown, signal });
-    const newRowTimeUs = isKnown
-      ? undefined
-      : await this.#insertRow(block, { object, facts, signal });
-    const row = newRowTimeUs === undefined ? 'exists' : 'inserted';
-    const outcome = nameOutcome(object, row);
-    // Nobody had the row a moment ago, yet it exists now: another writer of this block was at work.
-    this.#ports.events.blockWritten(outcome, facts, { raced: !isKnown && row === 'exists' });
+    const write: BlockWrite = { block, pieces, facts: factsOf(block, payloadBytes), signal };
+    const { object, isRowKnown } = await this.#ensureObject(write);
+    const row = isRowKnown ? undefined : await this.#insertRow(write, object);
+    const outcome = nameOutcome(object, row?.outcome ?? 'exists-same');
+    // A row no older than this call was made by another writer of the block at the same time.
+    const raced = row?.outcome === 'exists-same' && row.ageMs <= performance.now() - startedMs;
+    this.#ports.events.blockWritten(outcome, write.facts, { raced });
+    const newRowTimeUs = row?.outcome === 'inserted' ? row.insertTimeUs : undefined;
     return { outcome, newRowTimeUs, payloadBytes };
   }
 
-  async #findSameRow(
-    block: BlockEnvelope,
-    facts: WrittenBlock,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  /**
+   * The put alone tells that a block is new, so only one whose object is there is looked up: its row, and without
+   * a row the object.
+   */
+  async #ensureObject(write: BlockWrite): Promise<ObjectFound> {
+    const { block, pieces, facts, signal } = write;
+    const key = keyOf(block);
+    for (let attempt = 1; attempt <= VANISHED_ATTEMPTS_MAX; attempt += 1) {
+      const put = await this.#timed('put-object', () =>
+        this.#ports.objects.putIfAbsent(key, { pieces }, signal),
+      );
+      if (put === 'created') return { object: 'created', isRowKnown: false };
+      // With the row there, its content hash vouches for the object.
+      if (await this.#findSameRow(write)) return { object: 'existed', isRowKnown: true };
+      const stored = await this.#findObject(key, signal);
+      if (stored === undefined) continue;
+      if (holdsPayload(stored, block.payload)) return { object: 'existed', isRowKnown: false };
+      return this.#refuse(facts, 'an object without a row, with other content');
+    }
+    throw new IngestError('ingest.object-vanished', 'the block object is being removed', {
+      retryable: true,
+      details: { key },
+    });
+  }
+
+  async #findSameRow({ block, facts, signal }: BlockWrite): Promise<boolean> {
     const known = await this.#timed('find-row', () =>
       this.#ports.rows.findContentHash(block.blockId, signal),
     );
     if (known === undefined) return false;
     if (areEqual(known, block.contentSha256)) return true;
     return this.#refuse(facts, 'a row with other content');
-  }
-
-  async #ensureObject(block: BlockEnvelope, write: ObjectWrite): Promise<ObjectOutcome> {
-    const key = objectKeys.block(block.processId, block.streamId, block.blockId);
-    for (let attempt = 1; attempt <= VANISHED_ATTEMPTS_MAX; attempt += 1) {
-      const put = await this.#timed('put-object', () =>
-        this.#ports.objects.putIfAbsent(key, { pieces: write.pieces }, write.signal),
-      );
-      if (put === 'created') return 'created';
-      // With the row there, its content hash has vouched for the object already.
-      if (write.isKnown) return 'existed';
-      const stored = await this.#findObject(key, write.signal);
-      if (stored === undefined) continue;
-      if (holdsPayload(stored, block.payload)) return 'existed';
-      return this.#refuse(write.facts, 'an object without a row, with other content');
-    }
-    throw new IngestError('ingest.object-vanished', 'the block object is being removed', {
-      retryable: true,
-      details: { key },
-    });
   }
 
   async #findObject(key: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
@@ -101,29 +102,31 @@ export class BlockWriter {
     }
   }
 
-  /** The new row's insert time, or undefined when an equal row is there. */
-  async #insertRow(block: BlockEnvelope, write: RowWrite): Promise<bigint | undefined> {
-    const row = { ...block, payloadBytes: write.facts.payloadBytes };
-    const { outcome, insertTimeUs } = await this.#timed('insert-row', () =>
-      this.#ports.rows.insert(row, write.signal),
+  /** The row that is there now, which has the block's content. */
+  async #insertRow(write: BlockWrite, object: ObjectOutcome): Promise<SameRow> {
+    const { block, facts, signal } = write;
+    const row = { ...block, payloadBytes: facts.payloadBytes };
+    const { outcome, ...found } = await this.#timed('insert-row', () =>
+      this.#ports.rows.insert(row, signal),
     );
-    if (outcome === 'inserted') return insertTimeUs;
-    if (outcome === 'exists-same') return undefined;
-    if (write.object === 'created') await this.#removeStrayObject(block, write.signal);
-    return this.#refuse(write.facts, 'a row with other content, inserted meanwhile');
+    if (outcome !== 'exists-different') return { outcome, ...found };
+    if (object === 'created') await this.#removeStrayObject(write);
+    return this.#refuse(facts, 'a row with other content, found after the object was made');
   }
 
   /**
-   * Removes the object of a writer that lost the race for its block id. It is a stray only under a key of
-   * its own: under the winner's key it is the winner's object. No later writer can make it wanted, because
-   * the id is taken by a row of another stream or process.
+   * Removes the object that this call made for an id that is taken. Under a key of its own it is a stray, and no later
+   * writer can make it wanted. Under the winner's key there are two ways to have made it: the winner found it,
+   * with the payload that it had itself, and rests on it (they differ in counts or times); or the winner's own
+   * object had been lost. Only in the second the payload can be of another size than the winner's, so one of that
+   * size stays, and never is an object removed that an acknowledged row was made for.
    */
-  async #removeStrayObject(block: BlockEnvelope, signal: AbortSignal): Promise<void> {
+  async #removeStrayObject({ block, facts, signal }: BlockWrite): Promise<void> {
     const winner = await this.#ports.blocks.find(block.blockId, signal);
     if (winner === undefined) return;
-    const key = objectKeys.block(block.processId, block.streamId, block.blockId);
-    const winnerKey = objectKeys.block(winner.processId, winner.streamId, winner.blockId);
-    if (key !== winnerKey) await this.#ports.objects.delete(key, signal);
+    const key = keyOf(block);
+    if (key === keyOf(winner) && facts.payloadBytes === winner.payloadBytes) return;
+    await this.#ports.objects.delete(key, signal);
   }
 
   #refuse(facts: WrittenBlock, known: string): never {
@@ -148,23 +151,33 @@ export class BlockWriter {
 
 type ObjectOutcome = 'created' | 'existed';
 
-interface ObjectWrite {
+interface BlockWrite {
+  readonly block: BlockEnvelope;
   readonly pieces: readonly Uint8Array[];
   readonly facts: WrittenBlock;
-  readonly isKnown: boolean;
   readonly signal: AbortSignal;
 }
 
-interface RowWrite {
+interface ObjectFound {
   readonly object: ObjectOutcome;
-  readonly facts: WrittenBlock;
-  readonly signal: AbortSignal;
+  /** Whether a row with the block's content has been seen, so that nothing is left to do. */
+  readonly isRowKnown: boolean;
 }
+
+type SameRow = BlockInsertResult & { readonly outcome: 'inserted' | 'exists-same' };
 
 /** Names the four ways in which object and row can be met. */
-export function nameOutcome(object: ObjectOutcome, row: 'inserted' | 'exists'): BlockOutcome {
+export function nameOutcome(object: ObjectOutcome, row: 'inserted' | 'exists-same'): BlockOutcome {
   if (object === 'created') return row === 'inserted' ? 'stored' : 'object-restored';
   return row === 'inserted' ? 'row-restored' : 'duplicate';
+}
+
+function keyOf({
+  processId,
+  streamId,
+  blockId,
+}: Pick<BlockInfo, 'processId' | 'streamId' | 'blockId'>): string {
+  return objectKeys.block(processId, streamId, blockId);
 }
 
 /** Whether stored bytes hold this payload, in the canonical encoding or in any other. */
