@@ -15,7 +15,11 @@ const TABLE_SLOTS_MIN = 4096;
 export class DistinctTexts {
   count = 0;
   #bytes = Buffer.allocUnsafeSlow(64 * 1024);
+  #view = viewOf(this.#bytes);
   #length = 0;
+  /** Texts come from the same array many times. */
+  #source: Uint8Array = this.#bytes;
+  #sourceView = this.#view;
   /** Where each text begins; one more for the end of the last. */
   #starts = new Uint32Array(TABLE_SLOTS_MIN);
   #hashes = new Int32Array(TABLE_SLOTS_MIN);
@@ -33,22 +37,25 @@ export class DistinctTexts {
     const start = this.#length;
     // UTF-8 takes at most three bytes for each UTF-16 unit.
     this.#reserveBytes(text.length * 3);
-    return this.#placeOfNew(start, start + this.#bytes.write(text, start));
+    const length = this.#bytes.write(text, start);
+    // Onto itself: to compute the hash.
+    return this.#placeOfNew(start, start + length, this.#copyIn(this.#view, start, length));
   }
 
   /** The same for valid UTF-8. */
   placeOfUtf8(bytes: Uint8Array, from: number, length: number): number {
+    if (bytes !== this.#source) {
+      this.#source = bytes;
+      this.#sourceView = viewOf(bytes);
+    }
     const start = this.#length;
     this.#reserveBytes(length);
-    const target = this.#bytes;
-    for (let index = 0; index < length; index++) target[start + index] = bytes[from + index] ?? 0;
-    return this.#placeOfNew(start, start + length);
+    return this.#placeOfNew(start, start + length, this.#copyIn(this.#sourceView, from, length));
   }
 
   /** Of the bytes that stand behind the last text. */
-  #placeOfNew(start: number, end: number): number {
+  #placeOfNew(start: number, end: number, hash: number): number {
     if (this.count * 2 >= this.#slots.length) this.#growTable();
-    const hash = this.#hashOf(start, end);
     const mask = this.#slots.length - 1;
     let slot = hash & mask;
     for (;;) {
@@ -80,9 +87,9 @@ export class DistinctTexts {
     return this.#bytes.subarray(this.#starts[place], this.#starts[place + 1]);
   }
 
-  /** The texts one after the other. */
-  allBytes(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+  /** The texts from one place to another, both included, one after the other. */
+  appendTo(sink: ByteSink, firstPlace: number, lastPlace: number): void {
+    sink.appendPart(this.#bytes, this.#starts[firstPlace] ?? 0, this.#starts[lastPlace + 1] ?? 0);
   }
 
   /** Each text behind its length. */
@@ -90,7 +97,7 @@ export class DistinctTexts {
     sink.reserve(this.#length + 4 * this.count);
     for (let place = 0; place < this.count; place++) {
       sink.u32(this.lengthAt(place));
-      sink.append(this.bytesAt(place));
+      this.appendTo(sink, place, place);
     }
   }
 
@@ -130,20 +137,24 @@ export class DistinctTexts {
     return true;
   }
 
-  #hashOf(start: number, end: number): number {
-    const bytes = this.#bytes;
-    let hash = SEED ^ (end - start);
-    let index = start;
-    for (; index + 4 <= end; index += 4) {
-      const word =
-        (bytes[index] ?? 0) |
-        ((bytes[index + 1] ?? 0) << 8) |
-        ((bytes[index + 2] ?? 0) << 16) |
-        ((bytes[index + 3] ?? 0) << 24);
+  /** Copies a text behind the last one, four bytes at a time, and returns its hash. */
+  #copyIn(source: DataView, from: number, length: number): number {
+    const target = this.#view;
+    const start = this.#length;
+    const wordsEnd = length & ~3;
+    let hash = SEED ^ length;
+    let index = 0;
+    for (; index < wordsEnd; index += 4) {
+      const word = source.getInt32(from + index, true);
+      target.setInt32(start + index, word, true);
       hash = Math.imul(hash ^ word, 0x85eb_ca6b);
       hash ^= hash >>> 15;
     }
-    for (; index < end; index++) hash = Math.imul(hash ^ (bytes[index] ?? 0), 0x0100_0193);
+    for (; index < length; index++) {
+      const byte = source.getUint8(from + index);
+      target.setUint8(start + index, byte);
+      hash = Math.imul(hash ^ byte, 0x0100_0193);
+    }
     hash = Math.imul(hash ^ (hash >>> 16), 0xc2b2_ae35);
     return hash ^ (hash >>> 13);
   }
@@ -154,6 +165,7 @@ export class DistinctTexts {
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2));
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
+    this.#view = viewOf(grown);
   }
 
   #growTable(): void {
@@ -172,4 +184,8 @@ export class DistinctTexts {
     }
     this.#slots = slots;
   }
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }

@@ -143,19 +143,29 @@ export class TextColumnEncoder {
     const sink = this.#sink;
     sink.clear();
     this.#deltas.encode(sink, lengths, 0, rowCount);
-    if (texts.count === rowCount) {
-      sink.append(texts.allBytes());
-    } else {
-      for (let row = 0; row < rowCount; row++) {
-        sink.append(texts.bytesAt(places[group.indices[row] ?? 0] ?? 0));
-      }
-    }
+    this.#appendEach(sink, group, places, rowCount);
     return {
       dictionary: undefined,
       data: compressIfSmaller(sink.written()),
       encoding: ENCODING_DELTA_LENGTH_BYTE_ARRAY,
       statistics: this.#statistics(),
     };
+  }
+
+  /** Texts that are new stand in the order of their rows, so a stretch of rows is copied at once. */
+  #appendEach(
+    sink: ByteSink,
+    { indices }: GroupCodes,
+    places: Uint32Array,
+    rowCount: number,
+  ): void {
+    let row = 0;
+    while (row < rowCount) {
+      const first = places[indices[row] ?? 0] ?? 0;
+      let last = first;
+      for (row++; row < rowCount && places[indices[row] ?? 0] === last + 1; row++) last++;
+      this.#texts.appendTo(sink, first, last);
+    }
   }
 
   #statistics(): ChunkStatistics | undefined {
