@@ -48,7 +48,7 @@ export async function startEngine(
         const { sources } = await engine.analyse(sql);
         const tables = sources.map(({ table }) => logTable(table, [logFile]));
         const { body } = await engine.run(runRequest({ tables, ...request }));
-        return Buffer.concat(await body.toArray());
+        return Buffer.concat(await Array.fromAsync(body));
       } finally {
         await pool.release(engine);
       }

@@ -1,5 +1,5 @@
 /**
- * Text of rows, written as bytes into one buffer that grows to what a chunk needs and is then used again.
+ * Text of rows, written as bytes into two buffers in turn, which grow to what a chunk needs and are then used again.
  * Numbers are written digit by digit: no string and no object a value.
  */
 
@@ -10,16 +10,31 @@ const CELL_BYTES = 64;
 const ZERO = 0x30;
 const MINUS = 0x2d;
 
+/** One or nought for each byte, for {@link ByteSink.copyWithout}. */
+export type ByteSet = Uint8Array;
+
+export function byteSet(members: Iterable<number>): ByteSet {
+  const set = new Uint8Array(256);
+  for (const member of members) set[member] = 1;
+  return set;
+}
+
 export class ByteSink {
   bytes: Uint8Array = new Uint8Array(START_BYTES);
   at = 0;
+  /** Of `bytes`. */
+  #view = viewOf(this.bytes);
+  /** What the next answer is written to while the one before is sent. */
+  #other: Uint8Array = new Uint8Array(START_BYTES);
 
-  /** What was written since the last time, valid until the next write. */
+  /** What was written since the last time, valid until the second call from now. */
   take(): Uint8Array {
     const taken = this.bytes.subarray(0, this.at);
-    this.at = 0;
+    const next = this.#other;
     // One enormous value is no reason to hold on to its memory.
-    if (this.bytes.length > KEPT_BYTES_MAX) this.bytes = new Uint8Array(START_BYTES);
+    this.#other = this.bytes.length > KEPT_BYTES_MAX ? new Uint8Array(START_BYTES) : this.bytes;
+    this.#writeTo(next);
+    this.at = 0;
     return taken;
   }
 
@@ -28,7 +43,12 @@ export class ByteSink {
     if (this.at + count <= this.bytes.length) return;
     const larger = new Uint8Array(Math.max(this.bytes.length * 2, this.at + count));
     larger.set(this.bytes.subarray(0, this.at));
-    this.bytes = larger;
+    this.#writeTo(larger);
+  }
+
+  #writeTo(bytes: Uint8Array): void {
+    this.bytes = bytes;
+    this.#view = viewOf(bytes);
   }
 
   byte(value: number): void {
@@ -40,6 +60,33 @@ export class ByteSink {
     this.reserve(bytes.length);
     const { length } = bytes;
     for (let index = 0; index < length; index++) this.bytes[this.at++] = bytes[index] ?? 0;
+  }
+
+  /** Copies bytes that hold no member of the set; one that does gives false and leaves nothing. */
+  copyWithout(set: ByteSet, from: DataView, begin: number, length: number): boolean {
+    this.reserve(length);
+    const to = this.#view;
+    const shift = this.at - begin;
+    const end = begin + length;
+    let met = 0;
+    let at = begin;
+    for (; at + 4 <= end; at += 4) {
+      const word = from.getInt32(at, true);
+      met |=
+        (set[word & 0xff] ?? 0) |
+        (set[(word >>> 8) & 0xff] ?? 0) |
+        (set[(word >>> 16) & 0xff] ?? 0) |
+        (set[word >>> 24] ?? 0);
+      to.setInt32(at + shift, word, true);
+    }
+    for (; at < end; at++) {
+      const byte = from.getUint8(at);
+      met |= set[byte] ?? 0;
+      to.setUint8(at + shift, byte);
+    }
+    if (met !== 0) return false;
+    this.at += length;
+    return true;
   }
 
   /** Of any characters. */
@@ -117,6 +164,10 @@ const DATE_BYTES = 11;
 const COLON = 0x3a;
 const DOT = 0x2e;
 const ZULU = 0x5a;
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}
 
 function digitCount(value: number): number {
   if (value < 1e3) return value < 10 ? 1 : value < 100 ? 2 : 3;

@@ -18,7 +18,7 @@ export interface CellStyle {
   /** Around times; empty where they need none. */
   readonly quotes: Uint8Array;
   /** UTF-8 bytes of a text, as they are to be read back. */
-  text(sink: ByteSink, bytes: Uint8Array, begin: number, length: number): void;
+  text(sink: ByteSink, bytes: DataView, begin: number, length: number): void;
   /** Text, and times that are beyond RFC 3339. */
   quote(text: string): string;
   /** Integers that a double may not hold. */
@@ -31,18 +31,26 @@ export interface CellStyle {
 /** Writes a row's cell of one chunk's column. */
 export type CellWriter = (sink: ByteSink, row: number) => void;
 
-export function cellWriter(
-  chunk: DuckDBDataChunk,
-  column: ResultColumn,
-  style: CellStyle,
-): CellWriter {
-  if (column.type.typeId === DuckDBTypeId.VARCHAR) {
-    const texts = new TextVector(chunk, column.index);
-    const { begins, lengths } = texts;
-    return nullsIn(chunk, column, style, (sink, row) => {
-      style.text(sink, texts.bytesOf(row), begins[row] ?? 0, lengths[row] ?? 0);
-    });
-  }
+/** A column of an answer; what it needs for a chunk it uses again for the next. */
+export type CellColumn = (chunk: DuckDBDataChunk) => CellWriter;
+
+export function cellColumn(column: ResultColumn, style: CellStyle): CellColumn {
+  if (column.type.typeId === DuckDBTypeId.VARCHAR) return textColumn(column, style);
+  return (chunk) => cellWriter(chunk, column, style);
+}
+
+function textColumn(column: ResultColumn, style: CellStyle): CellColumn {
+  const texts = new TextVector(column.index);
+  const write: CellWriter = (sink, row) => {
+    style.text(sink, texts.bytesOf(row), texts.begins[row] ?? 0, texts.lengths[row] ?? 0);
+  };
+  return (chunk) => {
+    texts.read(chunk);
+    return nullsIn(chunk, column, style, write);
+  };
+}
+
+function cellWriter(chunk: DuckDBDataChunk, column: ResultColumn, style: CellStyle): CellWriter {
   if (column.type instanceof DuckDBEnumType) {
     const { values, codes } = readText(chunk, column);
     return nullsIn(chunk, column, style, (sink, row) => {

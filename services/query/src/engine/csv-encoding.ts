@@ -1,6 +1,6 @@
 import type { DuckDBDataChunk, DuckDBValue } from '@duckdb/node-api';
-import { ByteSink } from './byte-sink.ts';
-import { type CellStyle, cellWriter } from './cell-writing.ts';
+import { ByteSink, byteSet } from './byte-sink.ts';
+import { type CellColumn, type CellStyle, cellColumn } from './cell-writing.ts';
 import type { ResultColumn } from './result-columns.ts';
 import type { ResultEncoder } from './result-encoder.ts';
 import { jsonText, plainText } from './text-values.ts';
@@ -18,20 +18,22 @@ const STYLE: CellStyle = {
 
 /** RFC 4180 with a header line and LF; nested values are JSON text. */
 export class CsvEncoder implements ResultEncoder {
-  readonly #columns: readonly ResultColumn[];
+  readonly #header: string;
+  readonly #columns: readonly CellColumn[];
   readonly #sink = new ByteSink();
 
   constructor(columns: readonly ResultColumn[]) {
-    this.#columns = columns;
+    this.#header = columns.map(({ name }) => quoteField(name)).join(',');
+    this.#columns = columns.map((column) => cellColumn(column, STYLE));
   }
 
   begin(): Uint8Array {
-    return Buffer.from(`${this.#columns.map(({ name }) => quoteField(name)).join(',')}\n`);
+    return Buffer.from(`${this.#header}\n`);
   }
 
   add(chunk: DuckDBDataChunk): Uint8Array {
     const sink = this.#sink;
-    const writers = this.#columns.map((column) => cellWriter(chunk, column, STYLE));
+    const writers = this.#columns.map((column) => column(chunk));
     const { rowCount } = chunk;
     for (let row = 0; row < rowCount; row++) {
       for (let column = 0; column < writers.length; column++) {
@@ -53,28 +55,18 @@ const LINE_END = 0x0a;
 const RETURN = 0x0d;
 const QUOTE = 0x22;
 
-/** {@link quoteField} for bytes: a field that turns out to need quotes is begun again. */
-function writeField(sink: ByteSink, bytes: Uint8Array, begin: number, length: number): void {
-  sink.reserve(length + 2);
-  const { bytes: out, at } = sink;
-  let to = at;
-  let isPlain = length > 0;
-  for (let from = begin; from < begin + length && isPlain; from++) {
-    const byte = bytes[from] ?? 0;
-    isPlain = byte !== COMMA && byte !== QUOTE && byte !== LINE_END && byte !== RETURN;
-    out[to++] = byte;
-  }
-  if (isPlain) sink.at = to;
-  else writeQuoted(sink, bytes, begin, length);
-}
+/** What a field must be quoted for. */
+const QUOTED = byteSet([COMMA, LINE_END, RETURN, QUOTE]);
 
-function writeQuoted(sink: ByteSink, bytes: Uint8Array, begin: number, length: number): void {
+/** {@link quoteField} for bytes: a field that turns out to need quotes is begun again. */
+function writeField(sink: ByteSink, bytes: DataView, begin: number, length: number): void {
+  if (length > 0 && sink.copyWithout(QUOTED, bytes, begin, length)) return;
   sink.reserve(length * 2 + 2);
   const { bytes: out } = sink;
   let to = sink.at;
   out[to++] = QUOTE;
   for (let from = begin; from < begin + length; from++) {
-    const byte = bytes[from] ?? 0;
+    const byte = bytes.getUint8(from);
     if (byte === QUOTE) out[to++] = QUOTE;
     out[to++] = byte;
   }

@@ -247,7 +247,7 @@ test('a process writes compiled code before it reads a statement, and none after
   assert.notEqual(before.length, 0);
   await first.analyse('SELECT 1 AS one');
   const { body } = await first.run(runRequest({}));
-  await body.toArray();
+  await Array.fromAsync(body);
   await own.pool.release(first);
   assert.deepEqual(await written(), before);
 });

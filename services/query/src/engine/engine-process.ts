@@ -3,7 +3,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { EngineError, type EngineErrorCode } from './engine-error.ts';
 import {
@@ -30,7 +29,7 @@ export interface EngineProcessOptions {
 
 export interface RunningQuery {
   /** Ends after the last byte, or fails after the last byte that came. */
-  readonly body: Readable;
+  readonly body: AsyncIterable<Uint8Array>;
   /** Settles when the statement has ended; need not be waited for. */
   readonly done: Promise<RunSummary>;
 }
@@ -162,7 +161,7 @@ export class EngineProcess {
     const done = this.#finish(request.limits.timeMs + GRACE_MS);
     // Whoever reads the body meets the same error there.
     done.catch(() => undefined);
-    return { body: Readable.from(this.#bytes(done), { objectMode: false }), done };
+    return { body: this.#bytes(done), done };
   }
 
   /** Ends the process at once and waits until it is gone, with its temporary files. */

@@ -154,7 +154,7 @@ test('a client that leaves after its answer ends nobody else', async () => {
   await process.analyse('SELECT * FROM range(300000)');
   const { body } = await process.run(runRequest({}));
   client.abort();
-  const bytes = Buffer.concat(await body.toArray());
+  const bytes = Buffer.concat(await Array.fromAsync(body));
   assert.equal(bytes.toString().split('\n').length - 1, 300_000);
   await engine.pool.release(process);
 });
@@ -215,7 +215,7 @@ async function ask(
   try {
     await process.analyse(sql);
     const { body } = await process.run(runRequest(request));
-    const answer = Buffer.concat(await body.toArray()).toString();
+    const answer = Buffer.concat(await Array.fromAsync(body)).toString();
     return { process, answer, served: served.get(process) ?? 0 };
   } finally {
     await engine.pool.release(process);

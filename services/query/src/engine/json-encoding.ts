@@ -1,6 +1,6 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
-import { ByteSink } from './byte-sink.ts';
-import { type CellStyle, cellWriter } from './cell-writing.ts';
+import { ByteSink, byteSet } from './byte-sink.ts';
+import { type CellColumn, type CellStyle, cellColumn } from './cell-writing.ts';
 import type { ResultColumn } from './result-columns.ts';
 import type { ResultEncoder } from './result-encoder.ts';
 import { integerText, jsonText } from './text-values.ts';
@@ -22,14 +22,14 @@ const STYLE: CellStyle = {
 
 /** Row objects: in one array, or one a line. */
 export class JsonEncoder implements ResultEncoder {
-  readonly #columns: readonly ResultColumn[];
+  readonly #columns: readonly CellColumn[];
   readonly #keys: readonly Uint8Array[];
   readonly #shape: 'array' | 'lines';
   readonly #sink = new ByteSink();
   #hasRows = false;
 
   constructor(columns: readonly ResultColumn[], shape: 'array' | 'lines') {
-    this.#columns = columns;
+    this.#columns = columns.map((column) => cellColumn(column, STYLE));
     this.#shape = shape;
     this.#keys = columns.map(({ name, index }) => {
       return Buffer.from(`${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
@@ -43,7 +43,7 @@ export class JsonEncoder implements ResultEncoder {
   add(chunk: DuckDBDataChunk): Uint8Array {
     const sink = this.#sink;
     const isArray = this.#shape === 'array';
-    const writers = this.#columns.map((column) => cellWriter(chunk, column, STYLE));
+    const writers = this.#columns.map((column) => column(chunk));
     const { rowCount } = chunk;
     for (let row = 0; row < rowCount; row++) {
       if (isArray) sink.text(this.#hasRows ? ',\n' : '\n');
@@ -64,23 +64,18 @@ export class JsonEncoder implements ResultEncoder {
 
 const NOTHING = new Uint8Array(0);
 
+/** What JSON escapes. */
+const ESCAPED = byteSet([...Array(SPACE).keys(), QUOTE, BACKSLASH]);
+
 /** What `JSON.stringify` gives, for bytes: a text that holds anything to escape goes through it. */
-function writeText(sink: ByteSink, bytes: Uint8Array, begin: number, length: number): void {
-  sink.reserve(length + 2);
-  const { bytes: out } = sink;
-  let to = sink.at;
-  out[to++] = QUOTE;
-  let isPlain = true;
-  for (let from = begin; from < begin + length && isPlain; from++) {
-    const byte = bytes[from] ?? 0;
-    isPlain = byte >= SPACE && byte !== QUOTE && byte !== BACKSLASH;
-    out[to++] = byte;
-  }
-  if (isPlain) {
-    out[to++] = QUOTE;
-    sink.at = to;
+function writeText(sink: ByteSink, bytes: DataView, begin: number, length: number): void {
+  const start = sink.at;
+  sink.byte(QUOTE);
+  if (sink.copyWithout(ESCAPED, bytes, begin, length)) {
+    sink.byte(QUOTE);
     return;
   }
+  sink.at = start;
   const { buffer, byteOffset, byteLength } = bytes;
   const text = Buffer.from(buffer, byteOffset, byteLength);
   sink.text(JSON.stringify(text.toString('utf8', begin, begin + length)));

@@ -53,7 +53,8 @@ const slots = new Int32Array(SLOTS);
 /** Equal texts of a dictionary page share one address, short ones their bytes: each is decoded once a chunk. */
 function readVarchar(chunk: DuckDBDataChunk, column: number): TextChunk {
   const { rowCount } = chunk;
-  const texts = new TextVector(chunk, column);
+  const texts = new TextVector(column);
+  texts.read(chunk);
   const { words } = texts;
   const { hasNulls, isValid } = readValidity(chunk, column);
   const codes = new Int32Array(rowCount);

@@ -1,6 +1,6 @@
 /**
- * From DuckDB's chunks to bytes in the parent's pipe. One batch is in work at a time; while the pipe is
- * full nothing is fetched, so that memory does not grow with the answer or with a reader's slowness.
+ * From DuckDB's chunks to bytes in the parent's pipe. While one chunk is encoded the next is fetched and the one
+ * before is written, no more: memory does not grow with the answer or with a reader's slowness.
  */
 
 import type { Socket } from 'node:net';
@@ -35,14 +35,21 @@ export async function streamResult(
   let chunk = await clock.measure(() => result.fetchChunk());
   if (chunk === null || chunk.rowCount === 0) await clock.measure(() => runner.confirmEnd(0));
   onStarted();
-  await pipe.write(tally.bytes(encoder.begin()));
+  let written = pipe.write(tally.bytes(encoder.begin()));
   while (chunk !== null && chunk.rowCount > 0) {
+    const next = clock.measure(() => result.fetchChunk());
+    // Met below, unless what goes before fails first.
+    next.catch(() => undefined);
     tally.rows(chunk.rowCount);
-    await pipe.write(tally.bytes(encoder.add(chunk)));
+    const bytes = tally.bytes(encoder.add(chunk));
+    await written;
+    written = pipe.write(bytes);
+    written.catch(() => undefined);
     releaseChunks();
-    chunk = await clock.measure(() => result.fetchChunk());
+    chunk = await next;
   }
   await runner.confirmEnd(tally.summary().rows);
+  await written;
   await pipe.write(tally.bytes(encoder.end()));
   return tally.summary();
 }

@@ -1,11 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { EngineError } from './engine-error.ts';
 
 /** An interrupt that comes before its query has started is lost, so it is repeated. */
 const INTERRUPT_INTERVAL_MS = 20;
 
-/** What the engine gets to notice an interrupt before the process ends itself. */
-const GRACE_MS = 1000;
+/** A second, for the engine to notice one before the process ends itself. */
+const INTERRUPTS_MAX = 1000 / INTERRUPT_INTERVAL_MS;
 
 /** Counts the time that the engine works, and ends the work that takes too long. */
 export class WorkClock {
@@ -21,9 +20,19 @@ export class WorkClock {
   /** Throws `query.time-limit`, whether the work noticed the interrupt, took it for its end, or neither. */
   async measure<T>(work: () => Promise<T>): Promise<T> {
     const startMs = performance.now();
-    const done = new AbortController();
+    const { promise: expired, reject } = Promise.withResolvers<never>();
+    let interrupts = 0;
+    const interrupt = () => {
+      if (interrupts++ === INTERRUPTS_MAX) {
+        reject(this.#exceeded());
+        return;
+      }
+      this.#interrupt();
+      timer = setTimeout(interrupt, INTERRUPT_INTERVAL_MS);
+    };
+    let timer = setTimeout(interrupt, Math.max(1, this.#limitMs - this.#usedMs));
     try {
-      const result = await Promise.race([work(), this.#expire(done.signal)]);
+      const result = await Promise.race([work(), expired]);
       this.#usedMs += performance.now() - startMs;
       if (this.#usedMs > this.#limitMs) throw this.#exceeded();
       return result;
@@ -31,22 +40,8 @@ export class WorkClock {
       if (this.#usedMs + performance.now() - startMs > this.#limitMs) throw this.#exceeded(error);
       throw error;
     } finally {
-      done.abort();
+      clearTimeout(timer);
     }
-  }
-
-  async #expire(done: AbortSignal): Promise<never> {
-    try {
-      await delay(Math.max(1, this.#limitMs - this.#usedMs), undefined, { signal: done });
-      for (let waitedMs = 0; waitedMs < GRACE_MS; waitedMs += INTERRUPT_INTERVAL_MS) {
-        this.#interrupt();
-        await delay(INTERRUPT_INTERVAL_MS, undefined, { signal: done });
-      }
-    } catch {
-      // The work ended first: nobody waits for this promise any more.
-      return await new Promise<never>(() => undefined);
-    }
-    throw this.#exceeded();
   }
 
   #exceeded(cause?: unknown): EngineError {

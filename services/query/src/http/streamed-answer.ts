@@ -4,14 +4,13 @@
  */
 
 import type { ServerResponse } from 'node:http';
-import type { Readable } from 'node:stream';
 import { responseEvent } from '@tracelake/service-kit';
 import { QueryError } from '../query-error.ts';
 
 export interface StreamedAnswer {
   readonly response: ServerResponse;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: Readable;
+  readonly body: AsyncIterable<Uint8Array>;
   /** Put around the body's bytes. */
   readonly before?: string;
   readonly after?: string;
@@ -27,14 +26,26 @@ export async function sendAnswer(answer: StreamedAnswer): Promise<number> {
   let byteCount = 0;
   const send = async (bytes: Uint8Array | string) => {
     byteCount += Buffer.byteLength(bytes);
-    if (!response.write(bytes)) await happened(answer, 'drain', () => {});
+    const onTaken = (error?: Error | null) => {
+      if (!error && typeof bytes !== 'string') freeNow(bytes);
+    };
+    if (!response.write(bytes, onTaken)) await happened(answer, 'drain', () => {});
     signal.throwIfAborted();
   };
   if (before !== undefined) await send(before);
-  for await (const chunk of body) await send(chunk as Uint8Array);
+  for await (const chunk of body) await send(chunk);
   if (after !== undefined) await send(after);
   await happened(answer, 'finish', () => response.end());
   return byteCount;
+}
+
+/**
+ * Gives the memory of bytes that nobody reads any more to whoever asks next. Left to the collector it waits until
+ * many megabytes have come together, all of them memory that is new to the process.
+ */
+function freeNow({ buffer, byteLength }: Uint8Array): void {
+  // A part of something larger has neighbours.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 /** A last line for a reader of lines, before the connection is cut. */

@@ -137,7 +137,7 @@ export class SourceResolver {
     const request = snapshotRequestOf(selection, range);
     const { instances } = await this.#catalog.loadLakeSnapshot(request, signal);
     const directory = await this.#makeDirectory(held);
-    const converter = held.use(await this.#openConverter(directory));
+    const converter = held.use(this.#openConverter(directory));
     const path = join(directory, 'explanation.parquet');
     const rows = explain(selection, instances, range, async (view, instance) => {
       const wanted = { view, instance, schemaHash: schemaHashOf(view) };
@@ -205,7 +205,7 @@ export class SourceResolver {
   ): Promise<TableDefinition[]> {
     if (catalog.length === 0 && blocks.length === 0) return [];
     const directory = await this.#makeDirectory(held);
-    await using converter = await this.#openConverter(directory);
+    await using converter = this.#openConverter(directory);
     const options = { ...this.#parts, converter, directory, signal };
     const tables = await readCatalogSources(catalog, range, options);
     const columns = this.#parts.lakeCatalog.functionColumns.parse_block;
@@ -223,8 +223,8 @@ export class SourceResolver {
     return directory;
   }
 
-  #openConverter(tempDir: string): Promise<ParquetReader> {
-    return ParquetReader.open({ memoryLimitBytes: this.#parts.conversionMemoryBytes, tempDir });
+  #openConverter(tempDir: string): ParquetReader {
+    return new ParquetReader({ memoryLimitBytes: this.#parts.conversionMemoryBytes, tempDir });
   }
 }
 
