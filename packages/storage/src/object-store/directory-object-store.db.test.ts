@@ -139,6 +139,21 @@ test('objects of every size that a writer thread treats in its own way keep thei
   }
 });
 
+test('writers that each put one object after the other never wait for company that does not come', async () => {
+  await using opened = await openDirectory(4);
+  for (const writers of [1, 2, 3, 5, 9]) {
+    const keysOf = (writer: number) =>
+      Array.from({ length: 20 }, (_, index) => `blobs/${writers}/${writer}/${index}`);
+    const writing = Array.from({ length: writers }, async (_, writer) => {
+      for (const key of keysOf(writer)) await opened.store.putIfAbsent(key, Buffer.from(key));
+    });
+    await Promise.all(writing);
+    for (const key of keysOf(writers - 1)) {
+      assert.equal(Buffer.from(await opened.store.get(key)).toString(), key);
+    }
+  }
+});
+
 test('a store that is closed finishes what is under way and takes nothing more', async () => {
   await using opened = await openDirectory(1);
   const { root } = opened;

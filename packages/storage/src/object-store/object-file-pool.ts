@@ -103,12 +103,18 @@ export class ObjectFilePool implements AsyncDisposable {
     });
   }
 
+  /**
+   * The first file goes at once, each further thread is woken for one file more than the one before: a batch of several
+   * costs less than as many batches. What waits goes with the next batch that ends at the latest.
+   */
   #dispatch(): void {
     while (this.#waiting.length > 0) {
+      const busyThreads = this.#all.size - this.#idle.length;
+      if (busyThreads > 0 && this.#waiting.length <= busyThreads) return;
       const thread = this.#takeThread();
       if (thread === undefined) return;
       const share = Math.ceil(this.#waiting.length / this.#options.threads);
-      void this.#write(thread, this.#takeBatch(share));
+      void this.#write(thread, this.#takeBatch(Math.max(share, busyThreads + 1)));
     }
   }
 
