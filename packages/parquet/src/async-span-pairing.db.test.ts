@@ -56,7 +56,10 @@ after(async () => {
 
 const nameOf = (id: number) => `operation ${id % 11}`;
 
-function columnsOf(events: readonly Event[]): RowColumns {
+function columnsOf(
+  events: readonly Event[],
+  hashOf: (id: number) => number = (id) => (id % 11) * 31,
+): RowColumns {
   const names = Array.from({ length: 11 }, (_, i) => nameOf(i));
   const constant = { type: 'string' as const, codes: new Uint32Array(events.length) };
   return {
@@ -71,7 +74,7 @@ function columnsOf(events: readonly Event[]): RowColumns {
       { type: 'i64', values: BigInt64Array.from(events, (e) => BigInt(e.id)) },
       { type: 'i64', values: BigInt64Array.from(events, (e) => BigInt(e.parent)) },
       { type: 'u32', values: Uint32Array.from(events, (e) => e.depth) },
-      { type: 'u32', values: Uint32Array.from(events, (e) => (e.id % 11) * 31) },
+      { type: 'u32', values: Uint32Array.from(events, (e) => hashOf(e.id)) },
       { type: 'string', codes: Uint32Array.from(events, (e) => e.id % 11), dictionary: names },
       { ...constant, dictionary: ['a.rs'] },
       { ...constant, codes: new Uint32Array(events.length), dictionary: ['t'] },
@@ -174,7 +177,7 @@ function randomEvents(seed: number): Event[] {
 }
 
 test('events scattered over files pair as a plain pairing does', async () => {
-  await using reader = await ParquetReader.open();
+  await using reader = new ParquetReader();
   for (let seed = 1; seed <= 60; seed += 1) {
     const random = seededRandom(seed + 500);
     const events = randomEvents(seed);
@@ -197,14 +200,14 @@ test('events scattered over files pair as a plain pairing does', async () => {
 });
 
 test('files that are not in order of time pair all the same', async () => {
-  await using reader = await ParquetReader.open();
+  await using reader = new ParquetReader();
   const events = randomEvents(7);
   const files = await writeEvents([events], false);
   assert.deepEqual(await readSpans(reader, files), pairPlainly(events));
 });
 
 test('disorder far into a file, behind spans that were handed on, changes nothing', async () => {
-  await using reader = await ParquetReader.open();
+  await using reader = new ParquetReader();
   const events: Event[] = [];
   for (let id = 1; id <= 10_000; id += 1) {
     const common = { id, parent: 0, depth: 0 };
@@ -219,8 +222,58 @@ test('disorder far into a file, behind spans that were handed on, changes nothin
   assert.deepEqual(await readSpans(reader, files), pairPlainly(events));
 });
 
+/** Twenty thousand spans, of which a few are open at a time: more events than a row group has. */
+function manyEvents(): Event[] {
+  const events: Event[] = [];
+  for (let id = 1; id <= 20_000; id += 1) {
+    const common = { id, parent: id - 1, depth: 0 };
+    events.push({ ...common, time: id * 10, kind: 'begin' });
+    events.push({ ...common, time: id * 10 + 35, kind: 'end' });
+  }
+  return events.toSorted((a, b) => a.time - b.time);
+}
+
+test('a row group that is out of order in itself is noticed behind spans that were handed on', async () => {
+  await using reader = new ParquetReader();
+  const events = manyEvents();
+  const expected = pairPlainly(events);
+  const [late, early] = [39_900, 34_000].map((row) => events[row]);
+  assert.ok(late !== undefined && early !== undefined);
+  events[39_900] = early;
+  events[34_000] = late;
+  const files = await writeEvents([events], false);
+  assert.deepEqual(await readSpans(reader, files), expected);
+});
+
+test('scopes that share a hash keep their names, also where it shows behind spans that were handed on', async () => {
+  await using reader = new ParquetReader();
+  const events = manyEvents();
+  const expected = pairPlainly(events);
+  for (const hashOf of [() => 7, (id: number) => (id === 19_000 ? 31 : (id % 11) * 31)]) {
+    const path = join(dir, `events-${fileCount++}.parquet`);
+    await writeParquet({ path, columns: COLUMNS, rows: columnsOf(events, hashOf), metadata: {} });
+    const files = [{ path, minTimeNs: BASE_NS }];
+    assert.deepEqual(await readSpans(reader, files), expected);
+  }
+});
+
+test('a file that another program wrote pairs as ours do, beside ours too', async () => {
+  await using reader = new ParquetReader();
+  const events = randomEvents(9);
+  const expected = pairPlainly(events);
+  const [own, other] = await writeEvents([
+    events.filter((_, i) => i % 2),
+    events.filter((_, i) => !(i % 2)),
+  ]);
+  assert.ok(own !== undefined && other !== undefined);
+  const foreign = join(dir, 'foreign.parquet');
+  await reader.rows(`COPY (FROM read_parquet('${other.path}')) TO '${foreign}' (FORMAT parquet)`);
+  const files = [own, { ...other, path: foreign }];
+  assert.deepEqual(await readSpans(reader, files), expected);
+});
+
 test('spans behind one that never ends come as they would with room for all', async () => {
-  await using reader = await ParquetReader.open();
+  await using reader = new ParquetReader();
   const events: Event[] = [];
   for (let id = 1; id <= 10_000; id += 1) {
     const common = { id, parent: 5000, depth: 0 };
@@ -235,7 +288,7 @@ test('spans behind one that never ends come as they would with room for all', as
 });
 
 test('spans that overlap the range come whole, with ends that lie outside it', async () => {
-  await using reader = await ParquetReader.open();
+  await using reader = new ParquetReader();
   const event = (kind: 'begin' | 'end', id: number, time: number): Event => ({
     kind,
     id,
@@ -259,7 +312,7 @@ test('spans that overlap the range come whole, with ends that lie outside it', a
 });
 
 test('an end that two clocks put before its begin closes the span at its begin', async () => {
-  await using reader = await ParquetReader.open();
+  await using reader = new ParquetReader();
   const common = { id: 1, parent: 0, depth: 0 };
   const files = await writeEvents([
     [
@@ -275,7 +328,7 @@ test('an end that two clocks put before its begin closes the span at its begin',
 });
 
 test('no files give no spans', async () => {
-  await using reader = await ParquetReader.open();
+  await using reader = new ParquetReader();
   assert.deepEqual(await readSpans(reader, []), { spans: [], endsWithoutBegin: 0 });
 });
 
@@ -290,11 +343,11 @@ test('more events than fit the memory limit are paired through the spill directo
   }
   const files = await writeEvents([events.slice(0, count), events.slice(count)]);
   const memoryLimitBytes = 32 * 2 ** 20;
-  await using confined = await ParquetReader.open({ memoryLimitBytes });
+  await using confined = new ParquetReader({ memoryLimitBytes });
   await assert.rejects(readSpans(confined, files, undefined, 1000), {
     code: 'parquet.read-failed',
   });
-  await using reader = await ParquetReader.open({ memoryLimitBytes, tempDir: spill });
+  await using reader = new ParquetReader({ memoryLimitBytes, tempDir: spill });
   const { spans } = await readSpans(reader, files, undefined, 1000);
   assert.equal(spans.length, count);
   spans.forEach((span, i) => {
@@ -316,7 +369,7 @@ test('an abort ends pairing in memory and a join in progress within a second', a
     [100, 1],
     [20, 1000],
   ] as const) {
-    await using reader = await ParquetReader.open();
+    await using reader = new ParquetReader();
     const controller = new AbortController();
     const work = (async () => {
       const paired = new PairedAsyncSpans({

@@ -12,24 +12,27 @@
  * begin (two cores' clocks) closes the span at its begin.
  */
 
+import { ensureExists } from '@tracelake/domain';
+import { type EventFileLayout, findEventLayouts } from './decoding/event-file-layout.ts';
+import { EventRowGroups } from './decoding/event-row-groups.ts';
+import { ScopeTable } from './decoding/event-scopes.ts';
+import { DuckDbEvents } from './pairing/duckdb-events.ts';
 import { type EventFile, EventMerge } from './pairing/event-merge.ts';
+import type { EventSource } from './pairing/event-source.ts';
 import { StreamedPairing } from './pairing/streamed-pairing.ts';
+import { ParquetError } from './parquet-error.ts';
 import {
   type ParquetReader,
   type QueryOptions,
   sqlString,
   sqlTimestamp,
 } from './parquet-reading.ts';
-import { ScopeDictionary } from './scope-dictionary.ts';
+import { ScopeDictionary, type ScopeText } from './scope-dictionary.ts';
 import { type SpanBatch, spanBatchOf } from './span-batch.ts';
 import type { NsRange } from './thread-span-reading.ts';
 
 /** Files read at once; where more overlap in time, DuckDB reads one after the other. */
 const OPEN_FILES_MAX = 64;
-
-const EARLIEST_NS = -(2n ** 63n);
-/** The greatest time that DuckDB holds. */
-const LATEST_NS = 2n ** 63n - 2n;
 
 export interface PairingRequest extends QueryOptions {
   readonly reader: ParquetReader;
@@ -41,6 +44,9 @@ export interface PairingRequest extends QueryOptions {
   /** Spans held in memory (some 45 bytes each) while one that began before them has not ended. */
   readonly heldSpansMax: number;
 }
+
+/** Returns the begin from which on spans are missing, undefined when none are. */
+type StreamedSpans = AsyncGenerator<SpanBatch, bigint | undefined, void>;
 
 /** The spans that overlap the range. */
 export class PairedAsyncSpans {
@@ -67,29 +73,52 @@ export class PairedAsyncSpans {
    * `ParquetReader.chunks`.
    */
   async *batches(): AsyncGenerator<SpanBatch, void, void> {
-    const { reader, files, range } = this.#request;
+    const { files } = this.#request;
     if (files.length === 0) return;
     const events = `read_parquet([${files.map(({ path }) => sqlString(path)).join(', ')}])`;
-    const until = range.endNs < LATEST_NS ? ` AND time <= ${sqlTimestamp(range.endNs)}` : '';
-    const begins = `${events} WHERE event_type = 'begin'${until}`;
-    const dictionary = await ScopeDictionary.collect(reader, begins, this.#request);
-    const restFromNs = dictionary.isByHash ? yield* this.#streamed(dictionary) : EARLIEST_NS;
-    if (restFromNs !== undefined) yield* this.#joined(events, dictionary, restFromNs);
+    const layouts = await findEventLayouts(files.map(({ path }) => path));
+    const restFromNs = yield* layouts === undefined
+      ? this.#streamedByDuckDb(events)
+      : this.#streamedFromPages(layouts);
+    if (restFromNs === undefined) return;
+    const dictionary = await this.#collectScopes(events);
+    yield* this.#joined(events, dictionary, restFromNs);
   }
 
-  /** Returns the begin from which on spans are missing, undefined when none are. */
+  #streamedFromPages(layouts: ReadonlyMap<string, EventFileLayout>): StreamedSpans {
+    const table = new ScopeTable();
+    return this.#streamed(table.scopes, async ({ path }) => {
+      return new EventRowGroups(path, ensureExists(layouts.get(path), 'layout'), table);
+    });
+  }
+
+  async *#streamedByDuckDb(events: string): StreamedSpans {
+    const { reader } = this.#request;
+    const dictionary = await this.#collectScopes(events);
+    return yield* this.#streamed(dictionary.scopes, ({ path }) =>
+      DuckDbEvents.open(reader, path, dictionary, this.#request),
+    );
+  }
+
+  #collectScopes(events: string): Promise<ScopeDictionary> {
+    return ScopeDictionary.collect(this.#request.reader, events, this.#request);
+  }
+
   async *#streamed(
-    dictionary: ScopeDictionary,
-  ): AsyncGenerator<SpanBatch, bigint | undefined, void> {
-    const { reader, files, range, openEndNs, heldSpansMax } = this.#request;
-    const heldMax = heldSpansMax;
-    const pairing = new StreamedPairing({ dictionary, range, openEndNs, heldMax });
-    await using merge = new EventMerge(reader, files, this.#request);
+    scopes: readonly ScopeText[],
+    openSource: (file: EventFile) => Promise<EventSource>,
+  ): StreamedSpans {
+    const { files, range, openEndNs, heldSpansMax: heldMax } = this.#request;
+    const pairing = new StreamedPairing({ scopes, range, openEndNs, heldMax });
+    await using merge = new EventMerge(files, openSource);
     while (await merge.refill()) {
+      throwIfAborted(this.#request);
       this.#sortedFileCount = merge.sortedFileCount;
-      if (merge.openFileCount > OPEN_FILES_MAX) return pairing.restFromNs;
-      while (merge.isReady) if (!pairing.consume(merge.take())) return pairing.restFromNs;
-      yield* pairing.settled();
+      if (merge.isRefused || merge.openFileCount > OPEN_FILES_MAX) return pairing.restFromNs;
+      while (merge.isReady) {
+        if (!pairing.consume(merge.take())) return pairing.restFromNs;
+        yield* pairing.settled();
+      }
     }
     if (!pairing.finish()) return pairing.restFromNs;
     yield* pairing.settled();
@@ -118,6 +147,13 @@ export class PairedAsyncSpans {
       yield spanBatchOf(chunk, dictionary);
     }
   }
+}
+
+function throwIfAborted({ signal }: QueryOptions): void {
+  if (signal?.aborted !== true) return;
+  throw new ParquetError('parquet.aborted', 'pairing async spans was given up', {
+    cause: signal.reason,
+  });
 }
 
 /** How many ids have more than one begin or end, and how many ends have no begin. */

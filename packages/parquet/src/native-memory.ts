@@ -9,14 +9,15 @@
  *
  * V8 starts collections of the old generation of its own, too: by default as soon as the room left is less than the
  * young generation, which for a heap as small as a service's means after some 8 MB of new external memory, several
- * times a second here. Each marks the whole heap. So it is told to wait until nine tenths of the room are taken.
+ * times a second here. Each marks the whole heap. So it is told to wait until nine tenths of the room are taken. That
+ * is for the chunks of a trace as well, whoever read its rows.
  */
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** Chunks of 2,048 rows between two collections: some 4 MB of a span scan. */
-const CHUNKS_BETWEEN = 32;
+/** Rows between two collections: some 4 MB of a span scan. */
+const ROWS_BETWEEN = 65_536;
 
 /** Every so many collections one is of all generations. */
 const COLLECTIONS_PER_MAJOR = 64;
@@ -30,21 +31,28 @@ const MARKING_TRIGGERS = [
 type CollectGarbage = (options: { readonly type: 'minor' | 'major' }) => void;
 
 let collectGarbage: CollectGarbage | undefined;
-let chunksSince = 0;
+let isPostponed = false;
+let rowsSince = 0;
 let collectionCount = 0;
 
-/** Counts one chunk read, over all readers of the process, and collects when enough have passed. */
-export function countChunkRead(): void {
-  chunksSince += 1;
-  if (chunksSince < CHUNKS_BETWEEN) return;
-  chunksSince = 0;
+/** Counts rows read, over all readers of the process, and collects when enough have passed. */
+export function countRowsRead(rowCount: number): void {
+  rowsSince += rowCount;
+  if (rowsSince < ROWS_BETWEEN) return;
+  rowsSince = 0;
   collectionCount += 1;
   collectGarbage ??= obtainCollector();
   collectGarbage({ type: collectionCount % COLLECTIONS_PER_MAJOR === 0 ? 'major' : 'minor' });
 }
 
+/** To be called before rows are read; once is enough. */
+export function postponeMarking(): void {
+  if (isPostponed) return;
+  isPostponed = true;
+  for (const flag of MARKING_TRIGGERS) setFlagsFromString(flag);
+}
+
 function obtainCollector(): CollectGarbage {
   setFlagsFromString('--expose-gc');
-  for (const flag of MARKING_TRIGGERS) setFlagsFromString(flag);
   return runInNewContext('gc') as CollectGarbage;
 }

@@ -13,7 +13,7 @@ import {
 } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
 import { errorMessage } from '@tracelake/domain';
-import { countChunkRead } from './native-memory.ts';
+import { countRowsRead, postponeMarking } from './native-memory.ts';
 import { ParquetError } from './parquet-error.ts';
 
 const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
@@ -79,17 +79,16 @@ export interface QueryOptions {
  * Ownership: close it with `await using`, after its streams have ended or been left.
  */
 export class ParquetReader implements AsyncDisposable {
-  readonly #instance: DuckDBInstance;
+  readonly #settings: Readonly<Record<string, string>>;
+  /** Made for the first query: what is read without DuckDB does not pay for starting it. */
+  #instance: Promise<DuckDBInstance> | undefined;
   readonly #closing = new AbortController();
   readonly #working = new Set<Promise<unknown>>();
 
-  private constructor(instance: DuckDBInstance) {
-    this.#instance = instance;
-  }
-
-  static async open(options: ParquetReaderOptions = {}): Promise<ParquetReader> {
+  constructor(options: ParquetReaderOptions = {}) {
     const limit = options.memoryLimitBytes ?? MEMORY_LIMIT_BYTES;
-    const instance = await DuckDBInstance.create(':memory:', {
+    postponeMarking();
+    this.#settings = {
       // One thread keeps the order of rows and leaves the other cores to other requests.
       threads: '1',
       memory_limit: `${Math.floor(limit / 1024)}KiB`,
@@ -98,8 +97,7 @@ export class ParquetReader implements AsyncDisposable {
       enable_external_file_cache: 'false',
       autoinstall_known_extensions: 'false',
       autoload_known_extensions: 'false',
-    });
-    return new ParquetReader(instance);
+    };
   }
 
   /**
@@ -126,7 +124,7 @@ export class ParquetReader implements AsyncDisposable {
         pending = this.#fetch(result, options);
         // Its failure is met at the next turn, or not at all when the caller has left.
         pending.catch(() => undefined);
-        countChunkRead();
+        countRowsRead(chunk.rowCount);
         yield new ColumnChunk(chunk);
       }
     } finally {
@@ -152,12 +150,15 @@ export class ParquetReader implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled(this.#working);
-    this.#instance.closeSync();
+    const instance = await this.#instance?.catch(() => undefined);
+    instance?.closeSync();
   }
 
   async #connect(options: QueryOptions): Promise<DuckDBConnection> {
     this.#throwIfAborted(options.signal);
-    return await this.#instance.connect();
+    this.#instance ??= DuckDBInstance.create(':memory:', this.#settings);
+    const instance = await this.#instance;
+    return await instance.connect();
   }
 
   /** DuckDB's API ends a stream that failed as it ends a whole one, and keeps the reason to itself. */

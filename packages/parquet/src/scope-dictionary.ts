@@ -57,11 +57,6 @@ export class ScopeDictionary {
     });
   }
 
-  /** The scope code of a row by its `hash`, where `isByHash`. */
-  codeOfHash(hash: number): number {
-    return this.#codes.of(hash);
-  }
-
   /** The scope code of each row, from the column that holds `keyColumn`. */
   codesOf(chunk: ColumnChunk, column: number): Uint32Array {
     const keys = this.isByHash ? chunk.uint32(column) : chunk.float64(column);

@@ -18,7 +18,7 @@ export interface SpanBatch {
   readonly scope: Uint32Array;
   /** 1 where the span never ended in the recording. */
   readonly open: Uint8Array;
-  /** The same array for every batch of a query. */
+  /** The same array for every batch of a query; it may have grown since the last. */
   readonly scopes: readonly ScopeText[];
   /** What keeps the arrays alive; hold the batch while they are in use. */
   readonly retained: unknown;

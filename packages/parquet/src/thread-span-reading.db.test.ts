@@ -41,7 +41,7 @@ let dir = '';
 let reader: ParquetReader;
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), 'tracelake-spans-'));
-  reader = await ParquetReader.open();
+  reader = new ParquetReader();
 });
 after(async () => {
   await reader[Symbol.asyncDispose]();

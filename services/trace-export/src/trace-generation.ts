@@ -106,7 +106,7 @@ async function generate(
   const { openSpansMax } = limits;
   const assembly = new TraceAssembly({ plan, sink, hash, openSpansMax });
   await using files = await ObjectFiles.create(objects, tempDir, signal);
-  await using reader = await ParquetReader.open({
+  await using reader = new ParquetReader({
     memoryLimitBytes: limits.queryMemoryBytes,
     tempDir: files.spillDir,
   });

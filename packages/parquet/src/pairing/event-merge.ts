@@ -1,16 +1,13 @@
 /**
- * The events of a process in order of time. Files are in that order, as they are built, but nothing in a file says
- * so and others may have written it: one that is not is sorted by DuckDB, out of core, before its first row. A file
- * is opened when the merge reaches its first event. In what order events of one time come is left open.
+ * The events of a process in order of time, from files of which each is in that order. A file is opened when the merge
+ * reaches its first event. In what order events of one time come is left open.
  */
 
-import { ensureExists } from '@tracelake/domain';
-import {
-  type ColumnChunk,
-  type ParquetReader,
-  type QueryOptions,
-  sqlString,
-} from '../parquet-reading.ts';
+import { ensureExists, keepCompiled } from '@tracelake/domain';
+import { type EventRows, type EventSource, emptyEventRows, type Refusal } from './event-source.ts';
+
+/** At most so many rows are taken at once, so that what is done with them stays in the processor's caches. */
+const SLICE_ROWS_MAX = 4096;
 
 /** A file of events, on the local disk. */
 export interface EventFile {
@@ -19,35 +16,53 @@ export interface EventFile {
   readonly minTimeNs: bigint;
 }
 
-/** Rows `from` up to but not including `to` of a chunk; 64-bit columns as halves, low at `2 * row`. */
-export interface EventSlice {
+/** Rows `from` up to but not including `to`. */
+export class EventSlice implements EventRows {
+  readonly rowCount: number;
+  readonly times: BigInt64Array;
   readonly time: Int32Array;
-  /** 1 of an end event, 0 of a begin event. */
   readonly isEnd: Uint8Array;
   readonly id: Int32Array;
   readonly parent: Int32Array;
   readonly depth: Uint32Array;
-  readonly hash: Uint32Array;
-  from: number;
-  to: number;
+  readonly scope: Uint32Array;
+  readonly retained: unknown;
+  from = 0;
+  to = 0;
+
+  constructor(rows: EventRows) {
+    this.rowCount = rows.rowCount;
+    this.times = rows.times;
+    this.time = rows.time;
+    this.isEnd = rows.isEnd;
+    this.id = rows.id;
+    this.parent = rows.parent;
+    this.depth = rows.depth;
+    this.scope = rows.scope;
+    this.retained = rows.retained;
+  }
 }
 
 export class EventMerge implements AsyncDisposable {
-  readonly #reader: ParquetReader;
-  readonly #options: QueryOptions;
+  readonly #openSource: (file: EventFile) => Promise<EventSource>;
   /** The earliest last. */
   readonly #waiting: EventFile[];
   readonly #open: EventCursor[] = [];
   #sortedFileCount = 0;
+  #isRefused = false;
 
-  constructor(reader: ParquetReader, files: readonly EventFile[], options: QueryOptions) {
-    this.#reader = reader;
-    this.#options = options;
+  constructor(files: readonly EventFile[], openSource: (file: EventFile) => Promise<EventSource>) {
+    this.#openSource = openSource;
     this.#waiting = files.toSorted((a, b) => compare(b.minTimeNs, a.minTimeNs));
   }
 
   get openFileCount(): number {
     return this.#open.length;
+  }
+
+  /** True once a source has rows that it cannot give; nothing more can be taken. */
+  get isRefused(): boolean {
+    return this.#isRefused;
   }
 
   /** Files opened so far that were not in order of time. */
@@ -56,32 +71,28 @@ export class EventMerge implements AsyncDisposable {
   }
 
   /**
-   * Brings in what the next slice is taken from; false at the end of all files. To be awaited where a slice
-   * has been taken and `isReady` is false.
+   * Brings in what the next slice is taken from, unless it `isRefused`; false at the end of all files. To be awaited
+   * where a slice has been taken and `isReady` is false.
    */
   async refill(): Promise<boolean> {
     for (const cursor of this.#open.filter((one) => one.isEmpty)) {
-      if (await cursor.refill()) continue;
-      this.#open.splice(this.#open.indexOf(cursor), 1);
-      await cursor.close();
+      if (!(await this.#refillOrClose(cursor))) return true;
     }
     for (;;) {
       const next = this.#waiting.at(-1);
       if (next === undefined || !this.#reaches(next)) return this.#open.length > 0;
       this.#waiting.pop();
-      const isOrdered = await isInOrderOfTime(this.#reader, next, this.#options);
-      if (!isOrdered) this.#sortedFileCount += 1;
-      const cursor = new EventCursor(this.#reader, eventsSql(next, isOrdered), this.#options);
+      const source = await this.#openSource(next);
+      if (source.isSorted) this.#sortedFileCount += 1;
+      const cursor = new EventCursor(source);
       this.#open.push(cursor);
-      if (await cursor.refill()) continue;
-      this.#open.pop();
-      await cursor.close();
+      if (!(await this.#refillOrClose(cursor))) return true;
     }
   }
 
   /** True while a slice can be taken without waiting. */
   get isReady(): boolean {
-    if (this.#open.some((cursor) => cursor.isEmpty)) return false;
+    if (this.#isRefused || this.#open.some((cursor) => cursor.isEmpty)) return false;
     const next = this.#waiting.at(-1);
     return next === undefined ? this.#open.length > 0 : !this.#reaches(next);
   }
@@ -100,6 +111,20 @@ export class EventMerge implements AsyncDisposable {
     for (const cursor of this.#open) await cursor.close();
   }
 
+  /** False when the rows are there and are refused. */
+  async #refillOrClose(cursor: EventCursor): Promise<boolean> {
+    const outcome = await cursor.refill();
+    if (outcome === 'rows') return true;
+    if (outcome === 'end') {
+      this.#open.splice(this.#open.indexOf(cursor), 1);
+      await cursor.close();
+      return true;
+    }
+    if (outcome === 'unordered') this.#sortedFileCount += 1;
+    this.#isRefused = true;
+    return false;
+  }
+
   #lead(): EventCursor | undefined {
     let lead: EventCursor | undefined;
     for (const cursor of this.#open) {
@@ -115,64 +140,50 @@ export class EventMerge implements AsyncDisposable {
 }
 
 class EventCursor {
-  readonly #chunks: AsyncGenerator<ColumnChunk, void, void>;
-  /** Keeps the arrays of the slice alive. */
-  #chunk: ColumnChunk | undefined;
-  #times: BigInt64Array = new BigInt64Array(0);
+  readonly #source: EventSource;
   #slice: EventSlice | undefined;
   #row = 0;
 
-  constructor(reader: ParquetReader, sql: string, options: QueryOptions) {
-    this.#chunks = reader.chunks(sql, options);
+  constructor(source: EventSource) {
+    this.#source = source;
   }
 
   get isEmpty(): boolean {
-    return this.#row >= (this.#chunk?.rowCount ?? 0);
+    return this.#row >= (this.#slice?.rowCount ?? 0);
   }
 
   /** Of the next row. */
   get time(): bigint {
-    return ensureExists(this.#times[this.#row], 'time of the next row');
+    return ensureExists(this.#slice?.times[this.#row], 'time of the next row');
   }
 
-  async refill(): Promise<boolean> {
-    const next = await this.#chunks.next();
-    if (next.done === true) return false;
-    const chunk = next.value;
-    this.#chunk = chunk;
+  async refill(): Promise<'rows' | 'end' | Refusal> {
+    const rows = await this.#source.read();
+    if (rows === undefined) return 'end';
+    if (typeof rows === 'string') return rows;
     this.#row = 0;
-    this.#times = chunk.int64(0);
-    this.#slice = {
-      time: halvesOf(this.#times),
-      isEnd: chunk.bool(1),
-      id: halvesOf(chunk.int64(2)),
-      parent: halvesOf(chunk.int64(3)),
-      depth: chunk.uint32(4),
-      hash: chunk.uint32(5),
-      from: 0,
-      to: 0,
-    };
-    return true;
+    this.#slice = new EventSlice(rows);
+    return 'rows';
   }
 
   takeUpTo(limit: bigint | undefined): EventSlice {
-    const slice = ensureExists(this.#slice, 'chunk');
+    const slice = ensureExists(this.#slice, 'rows');
+    const end = Math.min(this.#row + SLICE_ROWS_MAX, slice.rowCount);
     slice.from = this.#row;
-    slice.to = limit === undefined ? this.#times.length : this.#firstAfter(limit);
+    slice.to = limit === undefined ? end : this.#firstAfter(slice.times, end, limit);
     this.#row = slice.to;
     return slice;
   }
 
   async close(): Promise<void> {
-    await this.#chunks.return();
+    await this.#source[Symbol.asyncDispose]();
   }
 
   /** At least one row is taken, or nothing would ever advance. */
-  #firstAfter(limit: bigint): number {
-    const times = this.#times;
-    if ((times[times.length - 1] ?? 0n) <= limit) return times.length;
+  #firstAfter(times: BigInt64Array, end: number, limit: bigint): number {
+    if ((times[end - 1] ?? 0n) <= limit) return end;
     let low = this.#row + 1;
-    let high = times.length;
+    let high = end;
     while (low < high) {
       const middle = (low + high) >> 1;
       if ((times[middle] ?? 0n) <= limit) low = middle + 1;
@@ -182,28 +193,8 @@ class EventCursor {
   }
 }
 
-/** Costs a tenth of reading the file's events: of its columns only the time is looked at, and no row leaves DuckDB. */
-async function isInOrderOfTime(
-  reader: ParquetReader,
-  { path }: EventFile,
-  options: QueryOptions,
-): Promise<boolean> {
-  const rows = await reader.rows(
-    `SELECT 1 FROM (SELECT time < lag(time) OVER () AS is_earlier
-      FROM read_parquet(${sqlString(path)})) WHERE is_earlier LIMIT 1`,
-    options,
-  );
-  return rows.length === 0;
-}
-
-function eventsSql({ path }: EventFile, isOrdered: boolean): string {
-  return `SELECT time, event_type = 'end', span_id, parent_span_id, depth, hash
-    FROM read_parquet(${sqlString(path)})${isOrdered ? '' : ' ORDER BY time'}`;
-}
-
-function halvesOf(column: BigInt64Array): Int32Array {
-  return new Int32Array(column.buffer, column.byteOffset, column.length * 2);
-}
+keepCompiled(new EventSlice(emptyEventRows(0)));
+keepCompiled(new EventMerge([], () => Promise.reject(new Error('no files'))));
 
 function compare(a: bigint, b: bigint): number {
   return a < b ? -1 : a > b ? 1 : 0;

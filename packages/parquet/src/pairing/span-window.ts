@@ -53,7 +53,7 @@ export class SpanWindow {
   }
 
   /** Takes a begin event, which has no end yet. */
-  append(events: EventSlice, row: number, scope: number): void {
+  append(events: EventSlice, row: number): void {
     if (this.#tail - this.#head > this.#mask) this.#grow();
     const columns = this.#columns;
     const at = this.#tail & this.#mask;
@@ -65,7 +65,7 @@ export class SpanWindow {
     parent[2 * at] = events.parent[2 * row] ?? 0;
     parent[2 * at + 1] = events.parent[2 * row + 1] ?? 0;
     columns.depth[at] = events.depth[row] ?? 0;
-    columns.scope[at] = scope;
+    columns.scope[at] = events.scope[row] ?? 0;
     columns.open[at] = 0;
     columns.waiting[at] = 1;
     this.#tail += 1;

@@ -6,7 +6,7 @@
 
 import { keepCompiled } from '@tracelake/domain';
 import { ParquetError } from '../parquet-error.ts';
-import type { ScopeDictionary } from '../scope-dictionary.ts';
+import type { ScopeText } from '../scope-dictionary.ts';
 import type { SpanBatch } from '../span-batch.ts';
 import type { NsRange } from '../thread-span-reading.ts';
 import type { EventSlice } from './event-merge.ts';
@@ -20,7 +20,8 @@ const EARLIEST_NS = -(2n ** 63n);
 const LATEST_NS = 2n ** 63n - 1n;
 
 export interface StreamedPairingOptions {
-  readonly dictionary: Pick<ScopeDictionary, 'scopes' | 'codeOfHash'>;
+  /** What the events' scopes are indexes of; may grow meanwhile. */
+  readonly scopes: readonly ScopeText[];
   readonly range: NsRange;
   readonly openEndNs: bigint;
   /** Spans held at once, and events that wait for their other half. */
@@ -42,7 +43,7 @@ export class StreamedPairing {
 
   constructor(options: StreamedPairingOptions) {
     this.#options = options;
-    this.#window = new SpanWindow(options.dictionary.scopes);
+    this.#window = new SpanWindow(options.scopes);
     this.#unpaired = new UnpairedEvents(options.heldMax);
     const { endNs } = options.range;
     const rangeEndNs = endNs > LATEST_NS ? LATEST_NS : endNs;
@@ -66,8 +67,8 @@ export class StreamedPairing {
    * time that is known of it, where spans have been handed on already.
    */
   consume(events: EventSlice): boolean {
-    const { time, isEnd, id, hash } = events;
-    const { dictionary, heldMax } = this.#options;
+    const { time, isEnd, id } = events;
+    const { heldMax } = this.#options;
     const window = this.#window;
     for (let row = events.from; row < events.to; row += 1) {
       const low = (time[2 * row] ?? 0) >>> 0;
@@ -86,7 +87,7 @@ export class StreamedPairing {
         if (!this.#end(idLow, idHigh, low, high)) return false;
       } else if (high < this.#endHigh || (high === this.#endHigh && low <= this.#endLow)) {
         if (window.count >= heldMax) return false;
-        window.append(events, row, dictionary.codeOfHash(hash[row] ?? 0));
+        window.append(events, row);
       } else if (this.#unpaired.addBegin(idLow, idHigh, 0, NO_SPAN) === REFUSED) return false;
     }
     return true;
@@ -146,7 +147,7 @@ export class StreamedPairing {
 
 keepCompiled(
   new StreamedPairing({
-    dictionary: { scopes: [], codeOfHash: () => 0 },
+    scopes: [],
     range: { beginNs: 0n, endNs: 0n },
     openEndNs: 0n,
     heldMax: 0,
