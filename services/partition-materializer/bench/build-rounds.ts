@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openDatabase, openObjectStore, PartitionCatalog, sql } from '@tracelake/storage';
+import { keepFreedMemory } from '../src/freed-memory.ts';
 import { letHeapsGrow } from '../src/heap-growth.ts';
 import { openBuildLab } from '../test/build-lab.ts';
 
@@ -37,6 +38,7 @@ export interface BuildRound {
 const THREADS_START_MS = 1500;
 
 letHeapsGrow();
+keepFreedMemory();
 const request: RoundsRequest = JSON.parse(process.argv[2] ?? '{}');
 await using database = openDatabase(request.databaseUrl, { poolSize: 4 });
 const objectStore = await openObjectStore(request.objectStoreUrl);

@@ -2,15 +2,25 @@
  * What lanes cost and what they give: thread spans from blocks to committed partitions, by one lane beside the same
  * builder called directly, and by two lanes on as many CPU tokens as there are cores beside two independent threads
  * that only spin. The same for 1 to 16 lanes on paper, from the measured part that goes on one at a time.
- * `--spans N` of each process (default 1,400,000 in six blocks of 2.9 MB), `--rounds N` (default and least 5). What should
- * not differ is compared on two blocks, in six times as many rounds.
+ * A machine's speed changes within seconds, so figures are compared with those of the same round, measured right after each
+ * other, and what counts is the median of the rounds' ratios. `--spans N` of each process (default 1,400,000 in six blocks
+ * of 2.9 MB), `--rounds N` (default 15, least 5). What should not differ is compared on two blocks, in three times as many rounds.
  */
 
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { ensureExists } from '@tracelake/domain';
 import { type BenchFigure, reportBench, seededRandom } from '@tracelake/test-kit';
+import { keepFreedMemory } from '../src/freed-memory.ts';
 import { letHeapsGrow } from '../src/heap-growth.ts';
-import { type CpuAndWall, confineTo, measure, table } from './lane-figures.ts';
+import {
+  CoreConfinement,
+  type CpuAndWall,
+  measure,
+  type Quartiles,
+  quartilesOf,
+  table,
+} from './lane-figures.ts';
 import { amdahlSpeedup, simulatedSpeedup } from './lane-model.ts';
 import { type LaneBench, openLaneBench } from './lane-rig.ts';
 import { openSpinners } from './spinners.ts';
@@ -18,11 +28,12 @@ import { openSpinners } from './spinners.ts';
 const { values } = parseArgs({
   options: {
     spans: { type: 'string', default: '1400000' },
-    rounds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '15' },
   },
   strict: false,
 });
 letHeapsGrow();
+keepFreedMemory();
 const cores = availableParallelism();
 const rounds = Math.max(5, Number(values.rounds));
 
@@ -42,11 +53,11 @@ interface Work {
 const WORK = {
   'small, direct': { run: (rig) => rig.buildDirectly() },
   'small, one lane': { run: (rig) => rig.buildInOneLane() },
-  'one lane': { run: (rig) => rig.buildInLanes(1) },
   'one lane on one core': { onOneCore: true, run: (rig) => rig.buildInLanes(1) },
   'two lanes': { run: (rig) => rig.buildInLanes(2) },
   'one spinner': { run: () => spinners.spin(1, 'registers') },
   'two spinners': { run: () => spinners.spin(2, 'registers') },
+  'one lane': { run: (rig) => rig.buildInLanes(1) },
   'one reference loop': { run: () => spinners.spin(1, 'reference loop') },
   'two reference loops': { run: () => spinners.spin(2, 'reference loop') },
 } as const satisfies Record<string, Work>;
@@ -56,17 +67,21 @@ const names = Object.keys(WORK) as Name[];
 const random = seededRandom(1);
 // A lane's queries and commits are work too: beside a lane on one core the database has no core of its own.
 const pids = [process.pid, ...(await bench.databasePids())];
-const canConfine = confineTo(cores, pids);
+using confinement = new CoreConfinement(pids);
+const canConfine = await confinement.to(cores);
 const samples = new Map<Name, CpuAndWall[]>(names.map((name) => [name, []]));
 // Code is compiled and files are in the page cache before anything counts.
 for (const name of names) await runOnce(name);
-await runRounds(6 * rounds, names.slice(0, 2));
-await runRounds(rounds, names.slice(2));
+await runRounds(3 * rounds, names.slice(0, 2));
+// The first four are the promise; the others stand around it.
+await runRounds(rounds, names.slice(2, 6), names.slice(6));
 
-/** In each round everything once, in any order: what runs before leaves its mark. */
-async function runRounds(count: number, compared: readonly Name[]): Promise<void> {
+/** In each round everything once, each group on its own in any order: what runs before leaves its mark. */
+async function runRounds(count: number, ...groups: (readonly Name[])[]): Promise<void> {
   for (let round = 0; round < count; round++) {
-    for (const name of random.shuffle([...compared])) samples.get(name)?.push(await runOnce(name));
+    for (const name of groups.flatMap((group) => random.shuffle([...group]))) {
+      samples.get(name)?.push(await runOnce(name));
+    }
   }
 }
 
@@ -74,39 +89,94 @@ async function runOnce(name: Name): Promise<CpuAndWall> {
   const { onOneCore, run }: Work = WORK[name];
   await bench.reset();
   globalThis.gc?.();
-  if (onOneCore === true) confineTo(1, pids);
+  if (onOneCore === true) await confinement.to(1);
   try {
     return await measure(() => run(bench));
   } finally {
-    if (onOneCore === true) confineTo(cores, pids);
+    if (onOneCore === true) await confinement.to(cores);
   }
 }
 
-/** Least of all rounds: what else the machine does only ever adds. */
-function best(name: Name): CpuAndWall {
+/** Of each figure the median of the rounds. */
+function median(name: Name): CpuAndWall {
   const all = samples.get(name) ?? [];
-  const least = (figure: keyof CpuAndWall) => Math.min(...all.map((sample) => sample[figure]));
-  return { cpuMs: least('cpuMs'), wallMs: least('wallMs'), mainMs: least('mainMs') };
+  const middle = (figure: keyof CpuAndWall) =>
+    quartilesOf(all.map((sample) => sample[figure])).median;
+  return {
+    cpuMs: middle('cpuMs'),
+    wallMs: middle('wallMs'),
+    mainMs: middle('mainMs'),
+    faults: middle('faults'),
+  };
 }
 
-/** Of what was measured in the same round, so that what the machine did besides is the same for both. */
-function medianRatio(over: Name, under: Name, figure: 'cpuMs' | 'wallMs'): number {
-  const below = samples.get(under) ?? [];
-  const ratios = (samples.get(over) ?? []).map(
-    (sample, round) => sample[figure] / (below[round]?.[figure] ?? Number.NaN),
+type Round = (name: Name) => CpuAndWall;
+
+/** Of what was measured in the same round, so that what the machine did besides is the same for all of it. */
+function inEachRound(ratioOf: (round: Round) => number, ofNames: readonly Name[]): Quartiles {
+  const count = Math.min(...ofNames.map((name) => samples.get(name)?.length ?? 0));
+  const ratios = Array.from({ length: count }, (_, index) =>
+    ratioOf((name) => ensureExists(samples.get(name)?.[index], name)),
   );
-  return ratios.sort((first, second) => first - second)[ratios.length >> 1] ?? Number.NaN;
+  return quartilesOf(ratios);
 }
 
-const one = best('one lane');
-const confined = best('one lane on one core');
-const two = best('two lanes');
-const spinRatio = (2 * best('one spinner').wallMs) / best('two spinners').wallMs;
-const loopRatio = (2 * best('one reference loop').wallMs) / best('two reference loops').wallMs;
-const laneRatio = (2 * confined.wallMs) / two.wallMs;
+const small = names.slice(0, 2);
+const large = names.slice(2);
+const twoLanes: (round: Round) => number = (round) =>
+  (2 * round('one lane on one core').wallMs) / round('two lanes').wallMs;
+const twoSpinners: (round: Round) => number = (round) =>
+  (2 * round('one spinner').wallMs) / round('two spinners').wallMs;
+const twoLoops: (round: Round) => number = (round) =>
+  (2 * round('one reference loop').wallMs) / round('two reference loops').wallMs;
+const RATIOS = {
+  'one lane to direct, CPU': inEachRound(
+    (round) => round('small, direct').cpuMs / round('small, one lane').cpuMs,
+    small,
+  ),
+  'one lane to direct, wall': inEachRound(
+    (round) => round('small, direct').wallMs / round('small, one lane').wallMs,
+    small,
+  ),
+  'two spinners to one': inEachRound(twoSpinners, large),
+  'two lanes to one on one core': inEachRound(twoLanes, large),
+  'two lanes to one, of the spinners': inEachRound(
+    (round) => twoLanes(round) / twoSpinners(round),
+    large,
+  ),
+  'two reference loops to one': inEachRound(twoLoops, large),
+  'two lanes to one, of the reference loops': inEachRound(
+    (round) => twoLanes(round) / twoLoops(round),
+    large,
+  ),
+  'two lanes to one on all cores': inEachRound(
+    (round) => (2 * round('one lane').wallMs) / round('two lanes').wallMs,
+    large,
+  ),
+  // No more than this can be, since one lane alone uses more than one core.
+  'bound of the same': inEachRound(
+    (round) => (cores * round('one lane').wallMs) / round('one lane').cpuMs,
+    large,
+  ),
+  'CPU of two lanes to twice one': inEachRound(
+    (round) => round('two lanes').cpuMs / (2 * round('one lane on one core').cpuMs),
+    large,
+  ),
+} as const;
+
+const confined = median('one lane on one core');
+const two = median('two lanes');
+const spinRatio = RATIOS['two spinners to one'].median;
 table(
-  `best of ${rounds} rounds, ${cores} cores, ${cores} CPU tokens`,
-  names.map((name) => ({ work: name, ...best(name), cores: best(name).cpuMs / best(name).wallMs })),
+  `median of ${rounds} rounds, ${cores} cores, ${cores} CPU tokens`,
+  names.map((name) => {
+    const figures = median(name);
+    return { work: name, ...figures, cores: figures.cpuMs / figures.wallMs };
+  }),
+);
+table(
+  'ratios of what was measured in the same round',
+  Object.entries(RATIOS).map(([figure, quartiles]) => ({ figure, ...quartiles })),
 );
 if (!canConfine) console.log('taskset is missing, so one lane has not been kept to one core.');
 if (spinRatio < 1.8) {
@@ -143,36 +213,35 @@ table(
 );
 
 reportBench([
-  ratio(
-    'lanes: one lane to direct, CPU',
-    medianRatio('small, direct', 'small, one lane', 'cpuMs'),
-    0.98,
-  ),
-  ratio(
-    'lanes: one lane to direct, wall',
-    medianRatio('small, direct', 'small, one lane', 'wallMs'),
-    0.98,
-  ),
-  ratio('lanes: two spinners to one', spinRatio, 1.8),
-  ratio('lanes: two lanes to one on one core', laneRatio),
-  ratio('lanes: two lanes to one, of the spinners', laneRatio / spinRatio, 0.92),
-  ratio('lanes: two reference loops to one', loopRatio),
-  ratio('lanes: two lanes to one, of the reference loops', laneRatio / loopRatio),
-  ratio('lanes: two lanes to one on all cores', (2 * one.wallMs) / two.wallMs),
-  // No more than this can be, since one lane alone uses more than one core.
-  ratio('lanes: bound of the same', (cores * one.wallMs) / one.cpuMs),
-  ratio('lanes: CPU of two lanes to twice one', two.cpuMs / (2 * one.cpuMs), undefined, 'lower'),
-  ratio('lanes: serial fraction', serialFraction, undefined, 'lower'),
-  ratio('lanes: time on paper to measured, one lane', onPaperMs(1) / confined.wallMs),
-  ratio('lanes: time on paper to measured, two lanes', onPaperMs(2) / two.wallMs),
+  ratio('one lane to direct, CPU', 0.98),
+  ratio('one lane to direct, wall', 0.98),
+  ratio('two spinners to one', 1.8),
+  ratio('two lanes to one on one core'),
+  ratio('two lanes to one, of the spinners', 0.92),
+  ratio('two reference loops to one'),
+  ratio('two lanes to one, of the reference loops'),
+  ratio('two lanes to one on all cores'),
+  ratio('bound of the same'),
+  ratio('CPU of two lanes to twice one', undefined, 'lower'),
+  figureOf('serial fraction', serialFraction, undefined, 'lower'),
+  figureOf('time on paper to measured, one lane', onPaperMs(1) / confined.wallMs),
+  figureOf('time on paper to measured, two lanes', onPaperMs(2) / two.wallMs),
 ]);
 
 function ratio(
+  name: keyof typeof RATIOS,
+  target?: number,
+  better?: BenchFigure['better'],
+): BenchFigure {
+  return figureOf(name, RATIOS[name].median, target, better);
+}
+
+function figureOf(
   name: string,
   value: number,
   target?: number,
   better: BenchFigure['better'] = 'higher',
 ): BenchFigure {
-  const about = { name, value, unit: 'times', better, scalesWithMachine: false } as const;
-  return target === undefined ? about : { ...about, target };
+  const about = { value, unit: 'times', better, scalesWithMachine: false } as const;
+  return { name: `lanes: ${name}`, ...about, ...(target === undefined ? {} : { target }) };
 }
