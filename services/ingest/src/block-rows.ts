@@ -26,6 +26,7 @@ const WAITING_ROWS_MAX = 20_000;
 export class BlockRows {
   readonly #inserts: Batcher<NewBlock, BlockInsertResult>;
   readonly #lookups: Batcher<BlockId, Uint8Array | undefined>;
+  #isAnswered = true;
 
   constructor({ blocks, events, timeoutMs }: BlockRowsOptions) {
     const limits = {
@@ -39,13 +40,13 @@ export class BlockRows {
       ...limits,
       run: (rows, signal) => {
         events.rowsBatched(rows.length);
-        return blocks.insertMany(rows, signal);
+        return this.#observed(blocks.insertMany(rows, signal));
       },
     });
     this.#lookups = new Batcher({
       ...limits,
       run: async (ids, signal) => {
-        const known = await blocks.findContentHashes(ids, signal);
+        const known = await this.#observed(blocks.findContentHashes(ids, signal));
         return ids.map((id) => known.get(id));
       },
     });
@@ -56,6 +57,11 @@ export class BlockRows {
     return this.#inserts.depth + this.#lookups.depth;
   }
 
+  /** Whether the database answered when it was asked last; true before that. */
+  get isAnswered(): boolean {
+    return this.#isAnswered;
+  }
+
   /** The content hash of the block's row; undefined when there is none. */
   findContentHash(id: BlockId, signal: AbortSignal): Promise<Uint8Array | undefined> {
     return this.#lookups.submit(id, signal);
@@ -64,6 +70,17 @@ export class BlockRows {
   /** Resolves when the block's row, this or an earlier one, is committed. */
   insert(row: NewBlock, signal: AbortSignal): Promise<BlockInsertResult> {
     return this.#inserts.submit(row, signal);
+  }
+
+  async #observed<T>(statement: Promise<T>): Promise<T> {
+    try {
+      const result = await statement;
+      this.#isAnswered = true;
+      return result;
+    } catch (error) {
+      this.#isAnswered = !failsEachAlike(error);
+      throw error;
+    }
   }
 }
 

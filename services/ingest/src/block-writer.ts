@@ -48,6 +48,8 @@ export class BlockWriter {
     const pieces = blockPayloadPieces(block.payload);
     const payloadBytes = pieces.reduce((sum, { length }) => sum + length, 0);
     const write: BlockWrite = { block, pieces, facts: factsOf(block, payloadBytes), signal };
+    // With the database away no object is made that would then wait for a row.
+    if (!this.#ports.rows.isAnswered) await this.#findSameRow(write);
     const { object, isRowKnown } = await this.#ensureObject(write);
     const row = isRowKnown ? undefined : await this.#insertRow(write, object);
     const outcome = nameOutcome(object, row?.outcome ?? 'exists-same');

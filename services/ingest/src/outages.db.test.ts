@@ -13,7 +13,7 @@ import { laneOf } from '@tracelake/bus';
 import { ensureExists, parseProcessId } from '@tracelake/domain';
 import { startPostgres } from '@tracelake/local-servers';
 import { fixtureCases, type IngestRequest, loadFixture, startTestNats } from '@tracelake/test-kit';
-import { decodeBlockEnvelope, decodeStreamInfo } from '@tracelake/transit';
+import { decodeBlockEnvelope, decodeStreamInfo, encodeBlockEnvelope } from '@tracelake/transit';
 import {
   type Answer,
   Lake,
@@ -59,6 +59,13 @@ async function postAll(ingest: RunningIngest): Promise<Answer[]> {
   return Promise.all(requests.map(({ path, body }) => ingest.post(path, body)));
 }
 
+function postNewBlock(ingest: RunningIngest): Promise<Answer> {
+  const { path, body } = ensureExists(requests.find(isBlock), 'a recorded block');
+  const block = decodeBlockEnvelope(body);
+  const blockId = crypto.randomUUID() as typeof block.blockId;
+  return ingest.post(path, encodeBlockEnvelope({ ...block, blockId }, 'rust'));
+}
+
 test('with Postgres stopped every route answers 503, and all is well once it is back', async () => {
   await using stack = new AsyncDisposableStack();
   const root = await mkdtemp(join(tmpdir(), 'tracelake-outage-'));
@@ -74,6 +81,9 @@ test('with Postgres stopped every route answers 503, and all is well once it is 
   const down = await readyz(ingest);
   assert.deepEqual([down.httpStatus, down.failing], [503, ['postgres']]);
   assert.equal((await fetch(`${ingest.url}/healthz`)).status, 200);
+  const objects = await lake.listObjects();
+  for (let count = 0; count < 5; count += 1) assertOutage(await postNewBlock(ingest));
+  assert.deepEqual(await lake.listObjects(), objects, 'no object is made while rows cannot be');
   server = await startPostgres({ dataDir, port, durable: false });
   for (const answer of await postAll(ingest)) assert.equal(answer.status, 200);
   assert.equal((await readyz(ingest)).status, 'ready');
