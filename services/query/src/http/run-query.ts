@@ -10,6 +10,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { EnginePool } from '../engine/engine-pool.ts';
 import type { EngineProcess } from '../engine/engine-process.ts';
 import type { RunLimits } from '../engine/protocol.ts';
+import { EarlyResolution, KnownStatements } from '../planning/known-statements.ts';
 import type { ResolvedSources, SourceResolver } from '../planning/source-resolver.ts';
 import { QueryError } from '../query-error.ts';
 import type { QueryQueue } from '../query-queue.ts';
@@ -43,6 +44,7 @@ const EXPLANATION_SQL = 'SELECT * FROM list_partitions()';
 /** Handles `POST /v1/query`. */
 export class QueryRunner {
   readonly #ports: QueryPorts;
+  readonly #known = new KnownStatements();
 
   constructor(ports: QueryPorts) {
     this.#ports = ports;
@@ -86,10 +88,16 @@ export class QueryRunner {
     const { resolver } = this.#ports;
     const { sql, range } = answer.wanted;
     await using engine = await this.#acquire(signal);
+    // Side by side with the parsing: both are waits for another process.
+    await using early = new EarlyResolution(this.#known.sourcesOf(sql), (guess, giveUp) =>
+      resolver.resolve(guess, range, AbortSignal.any([signal, giveUp])),
+    );
     const { explain, sources } = await engine.process.analyse(sql);
     answer.facts.sourceCount = sources.length;
     if (!explain) {
-      const resolved = await resolver.resolve(sources, range, signal);
+      this.#known.remember(sql, sources);
+      const resolving = early.take(sources) ?? resolver.resolve(sources, range, signal);
+      const resolved = await resolving;
       return await this.#send(answer, engine.process, resolved, signal);
     }
     const [table] = (await engine.process.analyse(EXPLANATION_SQL)).sources;
