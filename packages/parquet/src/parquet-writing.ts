@@ -17,7 +17,7 @@ import { ParquetError } from './parquet-error.ts';
 export const ROW_GROUP_ROWS = 32_768;
 
 export interface ParquetFileRequest {
-  /** Where the file goes; it appears there whole and fsynced, or not at all. */
+  /** Where the file goes; it appears there whole or not at all. Whoever keeps it makes it durable. */
   readonly path: string;
   readonly columns: readonly ColumnDefinition[];
   /** At least one row. Not kept after the call; must not change during it. */
@@ -83,7 +83,6 @@ async function writeFile(path: string, request: ParquetFileRequest): Promise<num
     }
     sizeBytes += bytesWritten;
   }
-  await file.sync();
   return sizeBytes;
 }
 

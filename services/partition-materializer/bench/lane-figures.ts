@@ -68,8 +68,9 @@ export class CoreConfinement implements Disposable {
   /** False where that cannot be asked for. */
   async to(cores: number): Promise<boolean> {
     const list = cores === 1 ? '0' : `0-${cores - 1}`;
-    const commands = this.#pids.map((pid) => `taskset --all-tasks --cpu-list --pid ${list} ${pid}`);
-    this.#shell.stdin.write(`${commands.join(' >&2 && ')} >&2 && echo yes || echo no\n`);
+    const confine = `taskset --all-tasks --cpu-list --pid ${list} $pid >&2 || told=no`;
+    const pids = this.#pids.join(' ');
+    this.#shell.stdin.write(`told=yes; for pid in ${pids}; do ${confine}; done; echo $told\n`);
     const { value } = await this.#answers.next();
     return value === 'yes';
   }
