@@ -34,6 +34,9 @@ import type { NsRange } from './thread-span-reading.ts';
 /** Files read at once; where more overlap in time, DuckDB reads one after the other. */
 const OPEN_FILES_MAX = 64;
 
+/** Events between two looks for spans that can be handed on: a slice may be of one event where files overlap. */
+const HAND_ON_ROWS = 4096;
+
 export interface PairingRequest extends QueryOptions {
   readonly reader: ParquetReader;
   /** All files of the process's `async_events`; without them all, spans lose their ends. */
@@ -115,10 +118,15 @@ export class PairedAsyncSpans {
       throwIfAborted(this.#request);
       this.#sortedFileCount = merge.sortedFileCount;
       if (merge.isRefused || merge.openFileCount > OPEN_FILES_MAX) return pairing.restFromNs;
-      while (merge.isReady) {
-        if (!pairing.consume(merge.take())) return pairing.restFromNs;
+      for (let rows = 0; merge.isReady; ) {
+        const events = merge.take();
+        if (!pairing.consume(events)) return pairing.restFromNs;
+        rows += events.to - events.from;
+        if (rows < HAND_ON_ROWS) continue;
+        rows = 0;
         yield* pairing.settled();
       }
+      yield* pairing.settled();
     }
     if (!pairing.finish()) return pairing.restFromNs;
     yield* pairing.settled();

@@ -48,8 +48,12 @@ export class EventMerge implements AsyncDisposable {
   /** The earliest last. */
   readonly #waiting: EventFile[];
   readonly #open: EventCursor[] = [];
+  /** Of the next row of each in `#open`, side by side: each slice looks at all of them. */
+  #times = new BigInt64Array(8);
   #sortedFileCount = 0;
   #isRefused = false;
+  /** True where rows of an open file are used up. */
+  #isEmpty = false;
 
   constructor(files: readonly EventFile[], openSource: (file: EventFile) => Promise<EventSource>) {
     this.#openSource = openSource;
@@ -78,7 +82,9 @@ export class EventMerge implements AsyncDisposable {
     for (const cursor of this.#open.filter((one) => one.isEmpty)) {
       if (!(await this.#refillOrClose(cursor))) return true;
     }
+    this.#isEmpty = false;
     for (;;) {
+      this.#noteTimes();
       const next = this.#waiting.at(-1);
       if (next === undefined || !this.#reaches(next)) return this.#open.length > 0;
       this.#waiting.pop();
@@ -92,19 +98,25 @@ export class EventMerge implements AsyncDisposable {
 
   /** True while a slice can be taken without waiting. */
   get isReady(): boolean {
-    if (this.#isRefused || this.#open.some((cursor) => cursor.isEmpty)) return false;
+    if (this.#isRefused || this.#isEmpty) return false;
     const next = this.#waiting.at(-1);
     return next === undefined ? this.#open.length > 0 : !this.#reaches(next);
   }
 
   /** The next rows; at least one. Valid until the next call of this class. */
   take(): EventSlice {
-    const lead = ensureExists(this.#lead(), 'cursor');
+    const lead = this.#lead();
+    const cursor = ensureExists(this.#open[lead], 'cursor');
+    const times = this.#times;
     let limit = this.#waiting.at(-1)?.minTimeNs;
-    for (const other of this.#open) {
-      if (other !== lead && (limit === undefined || other.time < limit)) limit = other.time;
+    for (let other = 0; other < this.#open.length; other += 1) {
+      const time = times[other] ?? 0n;
+      if (other !== lead && (limit === undefined || time < limit)) limit = time;
     }
-    return lead.takeUpTo(limit);
+    const slice = cursor.takeUpTo(limit);
+    this.#isEmpty = cursor.isEmpty;
+    if (!this.#isEmpty) times[lead] = cursor.time;
+    return slice;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -125,17 +137,29 @@ export class EventMerge implements AsyncDisposable {
     return false;
   }
 
-  #lead(): EventCursor | undefined {
-    let lead: EventCursor | undefined;
-    for (const cursor of this.#open) {
-      if (lead === undefined || cursor.time < lead.time) lead = cursor;
+  #noteTimes(): void {
+    const open = this.#open;
+    if (this.#times.length < open.length) this.#times = new BigInt64Array(open.length * 2);
+    for (const [place, cursor] of open.entries()) this.#times[place] = cursor.time;
+  }
+
+  /** The place of the one whose next row is the earliest; -1 when none is open. */
+  #lead(): number {
+    const times = this.#times;
+    let lead = -1;
+    let earliest = 0n;
+    for (let place = 0; place < this.#open.length; place += 1) {
+      const time = times[place] ?? 0n;
+      if (lead >= 0 && time >= earliest) continue;
+      lead = place;
+      earliest = time;
     }
     return lead;
   }
 
   #reaches(file: EventFile): boolean {
     const lead = this.#lead();
-    return lead === undefined || file.minTimeNs <= lead.time;
+    return lead < 0 || file.minTimeNs <= (this.#times[lead] ?? 0n);
   }
 }
 
