@@ -37,12 +37,6 @@ export interface RunningQuery {
 const ENGINE_MAIN = fileURLToPath(new URL('./engine-main.ts', import.meta.url));
 const BODY_FD = 4;
 
-/**
- * Every DuckDB instance has threads of its own. With an arena for each, what the threads of one statement gave back
- * would lie unused while those of the next take memory that is new to the process.
- */
-const ONE_ARENA = 'narenas:1';
-
 /** JavaScript's own heap in a child; DuckDB's memory is beside it. */
 const HEAP_MB = 512;
 
@@ -103,7 +97,12 @@ export class EngineProcess {
     ]);
     const child = spawn(command, args, {
       // Nothing of the service's environment: no credentials, no proxies.
-      env: { NODE_COMPILE_CACHE: options.codeDir, DUCKDB_JE_MALLOC_CONF: ONE_ARENA },
+      env: {
+        NODE_COMPILE_CACHE: options.codeDir,
+        // As many as work at a time. Each instance has threads of its own: with an arena for each of all of them, what
+        // one statement gave back would lie unused while the next takes memory that is new to the process.
+        DUCKDB_JE_MALLOC_CONF: `narenas:${options.settings.threads}`,
+      },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe'],
     });
     const engine = new EngineProcess(options, child);
