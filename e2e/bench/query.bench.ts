@@ -18,7 +18,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { reportBench } from '@tracelake/test-kit';
 import { startProcessStack } from '../src/harness/process-stack.ts';
-import { postQuery, queryRows } from '../src/harness/query-answers.ts';
+import { queryRows } from '../src/harness/query-answers.ts';
+import { readAnswer } from './query/answer-reading.ts';
 import { childrenSettled, meterQuery } from './query/cpu-time.ts';
 import { PlainDuckDb } from './query/plain-duckdb.ts';
 import { type SyntheticLake, sendSyntheticLake } from './query/synthetic-lake.ts';
@@ -47,7 +48,7 @@ const { values } = parseArgs({
   },
 });
 const spanCount = Number(values.spans ?? 1_000_000);
-const rounds = Number(values.rounds ?? 3);
+const rounds = Number(values.rounds ?? 5);
 const processStatements = values['process-statements'];
 /** Titles of the queries measured warm. */
 const only = new RegExp(String(values.only ?? ''));
@@ -155,24 +156,22 @@ async function measureRound(best: Map<string, Figures>): Promise<void> {
 async function ask(sql: string) {
   await childrenSettled(service.pid);
   const cpu = await meterQuery(service.pid);
-  const startedMs = performance.now();
-  const response = await postQuery(service.url, { sql }, 'csv');
-  const bytes = Buffer.from(await response.arrayBuffer());
-  const ms = performance.now() - startedMs;
-  const timing = response.headers.get('server-timing') ?? '';
+  const { ms, timing, chunks } = await readAnswer(service.url, sql);
   const steps = Object.fromEntries(
     [...timing.matchAll(/(\w+);dur=([\d.]+)/g)].map(([, step, dur]) => [step, Number(dur)]),
   );
   const spent = await cpu.stop();
   startsMs.push(...spent.startsMs);
   askedCount += 1;
-  return { ms, cpuMs: spent.answerMs, steps, rows: lineCount(bytes) - 1 };
+  return { ms, cpuMs: spent.answerMs, steps, rows: lineCount(chunks) - 1 };
 }
 
 /** No text of the recording has a line break. */
-function lineCount(bytes: Buffer): number {
+function lineCount(chunks: readonly Buffer[]): number {
   let count = 0;
-  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count += 1;
+  for (const chunk of chunks) {
+    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) count += 1;
+  }
   return count;
 }
 

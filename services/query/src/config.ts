@@ -52,7 +52,7 @@ export function readQueryConfig(env: EnvReader): QueryConfig {
     runningMax: whole('QUERY_CONCURRENT_REQUESTS', 4, 1, 1024),
     waitingMax: whole('QUERY_QUEUE_REQUESTS', 32, 0, 100_000),
     warmProcesses: whole('QUERY_WARM_PROCESSES', 2, 0, 64),
-    processStatements: whole('QUERY_PROCESS_STATEMENTS', 8, 1, 256),
+    processStatements: whole('QUERY_PROCESS_STATEMENTS', 16, 1, 256),
     keptBytes: whole('QUERY_KEPT_BYTES', 640 * MIB, 0, 2 ** 42),
     keptS: seconds('QUERY_KEPT_S', 30, 0.05, 86_400),
     memoryBytes: whole('QUERY_MEMORY_BYTES', GIB, 64 * MIB, 2 ** 42),

@@ -8,6 +8,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureExists } from '@tracelake/domain';
+import { warmUpEncoders } from './encoder-warm-up.ts';
 import { EngineSession, WARM_UP_SQL } from './engine-session.ts';
 import type { EngineSettings } from './protocol.ts';
 
@@ -39,6 +40,7 @@ export class SessionStock {
     await rm(tempDirOf(this.#settings, this.#at), { recursive: true, force: true });
     // What the answer was read from is freed with its handles, which are young.
     globalThis.gc?.({ type: 'minor' });
+    if (this.#at === 0) await warmUpEncoders();
     await this.#openUpTo(statementsMax);
     this.#at += 1;
     return process.memoryUsage.rss() <= keptBytesMax;
