@@ -1,16 +1,17 @@
 /** Thrift's compact protocol, as far as `ThriftStruct` of the encoder writes it: structs as maps by field number. */
 
 import { keepCompiled } from '@tracelake/domain';
+import {
+  TYPE_BINARY,
+  TYPE_FALSE,
+  TYPE_I8,
+  TYPE_I32,
+  TYPE_I64,
+  TYPE_LIST,
+  TYPE_STRUCT,
+  TYPE_TRUE,
+} from '../thrift-types.ts';
 import { ByteSource, DamagedBytes } from './byte-source.ts';
-
-const TYPE_TRUE = 1;
-const TYPE_FALSE = 2;
-const TYPE_I8 = 3;
-const TYPE_I32 = 5;
-const TYPE_I64 = 6;
-const TYPE_BINARY = 8;
-const TYPE_LIST = 9;
-const TYPE_STRUCT = 12;
 
 /** Parquet's deepest is six. */
 const DEPTH_MAX = 16;

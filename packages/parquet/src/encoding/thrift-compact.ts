@@ -1,15 +1,16 @@
 /** Thrift's compact protocol, as far as Parquet's footer and page headers need it. */
 
+import {
+  TYPE_BINARY,
+  TYPE_FALSE,
+  TYPE_I8,
+  TYPE_I32,
+  TYPE_I64,
+  TYPE_LIST,
+  TYPE_STRUCT,
+  TYPE_TRUE,
+} from '../thrift-types.ts';
 import { ByteSink } from './byte-sink.ts';
-
-const TYPE_TRUE = 1;
-const TYPE_FALSE = 2;
-const TYPE_I8 = 3;
-const TYPE_I32 = 5;
-const TYPE_I64 = 6;
-const TYPE_BINARY = 8;
-const TYPE_LIST = 9;
-const TYPE_STRUCT = 12;
 
 /** Writes one struct; fields must come in ascending order of their ids. */
 export class ThriftStruct {
