@@ -10,8 +10,8 @@ import { isCoverageConsistent, planLayout } from '@tracelake/lakehouse';
 import { type BenchFigure, reportBench } from '@tracelake/test-kit';
 import { readInstanceSnapshot } from '../src/instance-snapshot.ts';
 import { readProcessSnapshot } from '../src/lake-snapshot.ts';
-import type { Database, Queryable } from '../src/postgres/database.ts';
-import { sql } from '../src/postgres/sql.ts';
+import type { Connection, Database } from '../src/postgres/database.ts';
+import { type SqlStatement, sql } from '../src/postgres/sql.ts';
 import { THREAD_VIEW } from '../test/catalog-fixture.ts';
 import { storeLongRange } from '../test/long-range-fixture.ts';
 import { openTestDatabase } from '../test/storage-fixture.ts';
@@ -39,6 +39,9 @@ const CASES: readonly Case[] = [
   { days: 30, streamCount: 1, blocksPerDay: 3000 },
 ];
 
+/** Rows between two measurements of what is held while they come. */
+const ROWS_BETWEEN = 16;
+
 interface Measured {
   readonly statements: number;
   readonly wallMs: number;
@@ -49,7 +52,7 @@ interface Measured {
 
 async function measure(
   db: Database,
-  work: (transaction: Queryable) => Promise<unknown>,
+  work: (transaction: Connection) => Promise<unknown>,
   { countsHeld }: { readonly countsHeld: boolean },
 ): Promise<Measured> {
   let statements = 0;
@@ -59,9 +62,19 @@ async function measure(
     async (transaction) => {
       const [row] = await transaction.query<{ pid: number }>(sql`SELECT pg_backend_pid() AS pid`);
       const pid = row?.pid ?? 0;
-      const counting: Queryable = {
-        async query<Row>(statement: Parameters<Queryable['query']>[0]) {
-          if (!/^(FETCH|CLOSE) /.test(statement.text)) statements += 1;
+      const counting: Connection = {
+        ...transaction,
+        async forEachRow<Row>(statement: SqlStatement, onRow: (row: Row) => void) {
+          statements += 1;
+          let rows = 0;
+          await transaction.forEachRow<Row>(statement, (row) => {
+            onRow(row);
+            const looks = countsHeld && rows++ % ROWS_BETWEEN === 0;
+            if (looks) heldBytesMax = Math.max(heldBytesMax, liveBytes() - before);
+          });
+        },
+        async query<Row>(statement: SqlStatement) {
+          statements += 1;
           const rows = await transaction.query<Row>(statement);
           if (countsHeld) heldBytesMax = Math.max(heldBytesMax, liveBytes() - before);
           return rows;
@@ -118,7 +131,7 @@ for (const { days, streamCount, blocksPerDay } of CASES) {
     ...{ days, streamCount, blocksPerStream, blocksPerRun: 1000 },
     ...{ schemaHash: SCHEMA_HASH, viewSet: THREAD_VIEW.name },
   });
-  const read = (transaction: Queryable) =>
+  const read = (transaction: Connection) =>
     readProcessSnapshot(transaction, { processId: stored.processId, views: [VIEW] }).then(
       ({ instances }) => {
         if (!instances.every((one) => isCoverageConsistent(THREAD_VIEW, one.partitions))) {
@@ -127,7 +140,7 @@ for (const { days, streamCount, blocksPerDay } of CASES) {
       },
     );
   const [instance = ''] = stored.streamIds;
-  const plan = (transaction: Queryable) =>
+  const plan = (transaction: Connection) =>
     readInstanceSnapshot(transaction, { ...VIEW, instance }).then(({ layout }) => {
       if (layout === undefined || planLayout(layout).decision !== 'current') {
         throw new Error('the instance is not current');

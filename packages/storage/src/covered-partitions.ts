@@ -14,9 +14,8 @@ import {
 } from '@tracelake/lakehouse';
 import { inLook, type LookMoment, lookOf } from './look-moment.ts';
 import { type InstanceKey, SUMMARY_COLUMNS, type SummaryRow, summaryOf } from './partition-rows.ts';
-import { readByCursor } from './postgres/cursor.ts';
-import type { Queryable } from './postgres/database.ts';
-import { fragment, sql } from './postgres/sql.ts';
+import type { Connection } from './postgres/database.ts';
+import { fragment, prepared, sql } from './postgres/sql.ts';
 
 /** A partition as readers need it. */
 export interface PartitionState extends CoveredPartition {
@@ -73,30 +72,20 @@ interface CoveredRow extends SummaryRow {
   last_offset: bigint;
 }
 
-/** Bytes of a line: a line feed, `block `, the id, a space, the hash. */
-const LINE_BYTES = 1 + 6 + 36 + 1 + 32;
-const ROW_BYTES = 1500;
-
 /** The partitions of each instance, oldest insert times first, a tail last. One statement. Run it in a transaction. */
 export async function readCoveredPartitions(
-  transaction: Queryable,
+  transaction: Connection,
   request: CoveredRequest,
 ): Promise<PlannedPartition[][]> {
   const { instances, onLines } = request;
   const states: PlannedPartition[][] = instances.map(() => []);
   if (instances.length === 0) return states;
-  const rows = readByCursor<CoveredRow>(
-    transaction,
-    coveredStatement(request),
-    // As text, a byte is two digits.
-    (row) => ROW_BYTES + 2 * LINE_BYTES * Number(row.block_count),
-  );
-  for await (const row of rows) {
+  await transaction.forEachRow<CoveredRow>(coveredStatement(request), (row) => {
     const index = Number(row.instance_number) - 1;
     if (row.lines !== null) onLines?.(index, row.lines);
     const context = instances[index]?.context;
     if (context !== undefined) states[index]?.push(stateOf(row, context));
-  }
+  });
   for (const ofInstance of states) ofInstance.sort(compareStates);
   return states;
 }
@@ -108,7 +97,7 @@ const EDGE_COLUMNS = fragment(`
 
 function coveredStatement({ instances, since, laterStreams, weights }: CoveredRequest) {
   const look = lookOf(since);
-  return sql`
+  const statement = sql`
     SELECT wanted.instance_number, ${SUMMARY_COLUMNS}, covered.*,
       first.block_id AS first_id, first.begin_ticks AS first_begin, first.end_ticks AS first_end,
       first.object_offset AS first_offset, first.stream_id AS first_stream,
@@ -145,6 +134,7 @@ function coveredStatement({ instances, since, laterStreams, weights }: CoveredRe
         WHERE pb.partition_key = p.partition_key) b) covered
     LEFT JOIN LATERAL (SELECT ${EDGE_COLUMNS} ORDER BY pb.position LIMIT 1) first ON true
     LEFT JOIN LATERAL (SELECT ${EDGE_COLUMNS} ORDER BY pb.position DESC LIMIT 1) last ON true`;
+  return prepared('covered-partitions', statement);
 }
 
 function stateOf(row: CoveredRow, context: SourceContext): PlannedPartition {

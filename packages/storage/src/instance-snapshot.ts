@@ -23,7 +23,7 @@ import {
   type SnapshotView,
   sourceContextOf,
 } from './lake-snapshot.ts';
-import type { Queryable } from './postgres/database.ts';
+import type { Connection } from './postgres/database.ts';
 import { fragment, sql } from './postgres/sql.ts';
 import { type ProcessFacts, readContexts } from './snapshot-context.ts';
 
@@ -49,7 +49,7 @@ const UNPLACED_MAX = 32_768;
 
 /** Run it in a REPEATABLE READ transaction. */
 export async function readInstanceSnapshot(
-  transaction: Queryable,
+  transaction: Connection,
   request: InstanceRequest,
 ): Promise<InstanceSnapshot> {
   const { view, instance, schemaHash, unplacedMax = UNPLACED_MAX } = request;
@@ -123,7 +123,7 @@ const ORDERS = {
 
 /** One more than the most, where there are more. Where every block is in a run that stays, no block is looked at. */
 async function readUnplaced(
-  transaction: Queryable,
+  transaction: Connection,
   { view, instance, schemaHash, context, judged, unplacedMax }: UnplacedRequest,
 ): Promise<UnplacedBlock[]> {
   const streamIds = [...context.streams.keys()];

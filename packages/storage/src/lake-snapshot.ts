@@ -14,7 +14,7 @@ import {
 import { type PartitionState, readCoveredPartitions } from './covered-partitions.ts';
 import type { LookMoment } from './look-moment.ts';
 import type { InstanceKey } from './partition-rows.ts';
-import type { Queryable } from './postgres/database.ts';
+import type { Connection } from './postgres/database.ts';
 import { nsToMicroseconds } from './postgres/microseconds.ts';
 import {
   type ContextRequest,
@@ -89,7 +89,7 @@ export interface ProcessSnapshot extends LakeSnapshot, ProcessFacts {}
 
 /** Run it in a REPEATABLE READ transaction. */
 export async function readLakeSnapshot(
-  transaction: Queryable,
+  transaction: Connection,
   request: LakeSnapshotRequest,
 ): Promise<LakeSnapshot> {
   const { moment, instances } = await lookAtLake(transaction, request);
@@ -98,7 +98,7 @@ export async function readLakeSnapshot(
 
 /** Run it in a REPEATABLE READ transaction. */
 export async function readProcessSnapshot(
-  transaction: Queryable,
+  transaction: Connection,
   request: ProcessSnapshotRequest,
   since?: LookMoment,
 ): Promise<ProcessSnapshot> {
@@ -116,7 +116,7 @@ export async function readProcessSnapshot(
 }
 
 async function lookAtLake(
-  transaction: Queryable,
+  transaction: Connection,
   request: LakeSnapshotRequest,
 ): Promise<LakeSnapshot & { readonly contexts: readonly FoundContext[] }> {
   const { since, digests: wantsDigests } = request;
@@ -126,14 +126,16 @@ async function lookAtLake(
   const found = instancesOf(asked, contexts);
   const laterStreams = [...new Set(contexts.flatMap((context) => context.laterStreams))];
   const digests = wantsDigests === true ? found.map(() => new BlockSetDigest()) : undefined;
-  const partitions = await readCoveredPartitions(transaction, {
-    instances: found,
-    since,
-    laterStreams,
-    onLines: digests && ((instance, lines) => digests[instance]?.add(lines)),
-  });
-  const streams = streamsOf(found);
-  const blocks = await countStreamBlocks(transaction, { streams, since, laterStreams });
+  // Sent together.
+  const [partitions, blocks] = await Promise.all([
+    readCoveredPartitions(transaction, {
+      instances: found,
+      since,
+      laterStreams,
+      onLines: digests && ((instance, lines) => digests[instance]?.add(lines)),
+    }),
+    countStreamBlocks(transaction, { streams: streamsOf(found), since, laterStreams }),
+  ]);
   const instances = found.map((one, index) =>
     stateOf(one, {
       blocks,

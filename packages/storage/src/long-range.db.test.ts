@@ -18,7 +18,8 @@ import {
   readLakeSnapshot,
   readProcessSnapshot,
 } from './lake-snapshot.ts';
-import type { Database, Queryable } from './postgres/database.ts';
+import type { Connection, Database } from './postgres/database.ts';
+import type { SqlStatement } from './postgres/sql.ts';
 
 const SCHEMA_HASH = 'aa';
 const RANGE = { days: 30, schemaHash: SCHEMA_HASH, viewSet: THREAD_VIEW.name, blocksPerRun: 1000 };
@@ -34,22 +35,36 @@ interface Watched<T> {
   readonly heldBytesMax: number;
 }
 
-/** Batches of one cursor are one statement. */
+/** Rows that are looked at between two measurements of what is held while they come. */
+const ROWS_BETWEEN = 16;
+
 async function watch<T>(
   db: Database,
-  work: (transaction: Queryable) => Promise<T>,
+  work: (transaction: Connection) => Promise<T>,
 ): Promise<Watched<T>> {
   let statements = 0;
   const before = liveBytes();
   let most = before;
+  const look = () => {
+    most = Math.max(most, liveBytes());
+  };
   const result = await db.transaction(
     (transaction) =>
       work({
-        async query<Row>(statement: Parameters<Queryable['query']>[0]) {
-          if (!/^(FETCH|CLOSE) /.test(statement.text)) statements += 1;
+        ...transaction,
+        async query<Row>(statement: SqlStatement) {
+          statements += 1;
           const rows = await transaction.query<Row>(statement);
-          most = Math.max(most, liveBytes());
+          look();
           return rows;
+        },
+        async forEachRow<Row>(statement: SqlStatement, onRow: (row: Row) => void) {
+          statements += 1;
+          let rows = 0;
+          await transaction.forEachRow<Row>(statement, (row) => {
+            onRow(row);
+            if (rows++ % ROWS_BETWEEN === 0) look();
+          });
         },
       }),
     { isolation: 'repeatable read', readOnly: true },

@@ -36,9 +36,18 @@ import type { Database } from './postgres/database.ts';
 import { sql } from './postgres/sql.ts';
 import { openReadLease, type ReadLease, type ReadLeaseOptions } from './read-lease.ts';
 
+/** Statements over lists of instances, of which a planner learns nothing. */
+const LOOK = { isolation: 'repeatable read', readOnly: true, keepsPlans: true } as const;
+
 export interface ListedRejection extends RejectedBlock {
   readonly viewSet: string;
   readonly rejectedAtUs: bigint;
+}
+
+interface LeasedLook {
+  /** For whoever closes it. */
+  readonly lease: ReadLease;
+  readonly snapshot: LakeSnapshot;
 }
 
 /** The catalog of partitions: what is built, what is wanted, who builds, who reads. Methods throw StorageError. */
@@ -52,8 +61,7 @@ export class PartitionCatalog {
   /** One moment of one view instance, for planning: three statements. */
   async loadSnapshot(request: InstanceRequest, signal?: AbortSignal): Promise<InstanceSnapshot> {
     return this.#db.transaction((transaction) => readInstanceSnapshot(transaction, request), {
-      isolation: 'repeatable read',
-      readOnly: true,
+      ...LOOK,
       signal,
     });
   }
@@ -68,8 +76,7 @@ export class PartitionCatalog {
     since?: LookMoment,
   ): Promise<ProcessSnapshot> {
     return this.#db.transaction((transaction) => readProcessSnapshot(transaction, request, since), {
-      isolation: 'repeatable read',
-      readOnly: true,
+      ...LOOK,
       signal,
     });
   }
@@ -80,8 +87,7 @@ export class PartitionCatalog {
     signal?: AbortSignal,
   ): Promise<LakeSnapshot> {
     return this.#db.transaction((transaction) => readLakeSnapshot(transaction, request), {
-      isolation: 'repeatable read',
-      readOnly: true,
+      ...LOOK,
       signal,
     });
   }
@@ -232,6 +238,25 @@ export class PartitionCatalog {
   /** Open it before the snapshot whose objects it must keep. */
   async openReadLease(options: ReadLeaseOptions): Promise<ReadLease> {
     return openReadLease(this.#db, options);
+  }
+
+  /** A lease and the look whose objects it keeps, taken after it and asked for together. */
+  async openLeaseWithLook(
+    options: ReadLeaseOptions,
+    request: LakeSnapshotRequest,
+  ): Promise<LeasedLook> {
+    return this.#db.connection(async (connection) => {
+      const opening = openReadLease(this.#db, options, connection);
+      const looking = connection.transaction(
+        (transaction) => readLakeSnapshot(transaction, request),
+        LOOK,
+      );
+      const [opened, looked] = await Promise.allSettled([opening, looking]);
+      if (opened.status === 'rejected') throw opened.reason;
+      if (looked.status === 'fulfilled') return { lease: opened.value, snapshot: looked.value };
+      await opened.value.close();
+      throw looked.reason;
+    }, options.signal);
   }
 
   /** Keys of retired objects that no reader can hold, oldest first. */

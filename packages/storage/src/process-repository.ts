@@ -2,7 +2,7 @@ import type { Nanoseconds, ProcessId, ProcessInfo } from '@tracelake/domain';
 import { ticks } from '@tracelake/domain';
 import type { Queryable } from './postgres/database.ts';
 import { microsecondsToNs, nsToMicroseconds } from './postgres/microseconds.ts';
-import { fragment, sql } from './postgres/sql.ts';
+import { fragment, prepared, sql } from './postgres/sql.ts';
 import { storableProperties, storableText } from './postgres/storable-text.ts';
 import { listUnannouncedIds, markAnnounced, type UnannouncedFilter } from './unannounced.ts';
 
@@ -98,7 +98,10 @@ export class ProcessRepository {
 
   async find(id: ProcessId, signal?: AbortSignal): Promise<ProcessInfo | undefined> {
     const [row] = await this.#db.query<ProcessRow>(
-      sql`SELECT ${PROCESS_COLUMNS} FROM processes p WHERE p.process_id = ${id}`,
+      prepared(
+        'process',
+        sql`SELECT ${PROCESS_COLUMNS} FROM processes p WHERE p.process_id = ${id}`,
+      ),
       signal,
     );
     return row === undefined ? undefined : processOf(row);

@@ -6,7 +6,7 @@
  */
 import { ensureExists } from '@tracelake/domain';
 import type { Queryable } from './postgres/database.ts';
-import { sql } from './postgres/sql.ts';
+import { prepared, sql } from './postgres/sql.ts';
 import { StorageError } from './storage-error.ts';
 
 export interface ReadLeaseOptions {
@@ -66,7 +66,9 @@ export class ReadLease implements AsyncDisposable {
     clearInterval(this.#timer);
     await this.#renewing;
     await this.#db
-      .query(sql`DELETE FROM read_leases WHERE lease_id = ${this.leaseId}`)
+      .query(
+        prepared('read-lease-close', sql`DELETE FROM read_leases WHERE lease_id = ${this.leaseId}`),
+      )
       .catch(() => {});
   }
 
@@ -95,15 +97,21 @@ export class ReadLease implements AsyncDisposable {
   }
 }
 
-export async function openReadLease(db: Queryable, options: ReadLeaseOptions): Promise<ReadLease> {
+/** `on`: the connection that opens it, where the look that it is for follows at once; any other keeps it. */
+export async function openReadLease(
+  db: Queryable,
+  options: ReadLeaseOptions,
+  on: Queryable = db,
+): Promise<ReadLease> {
   const ttlMs = options.ttlMs ?? DEFAULT_TTL_MS;
   const openedAtMs = performance.now();
-  const [row] = await db.query<{ lease_id: string }>(
-    sql`
-      INSERT INTO read_leases (owner, expires_at)
-      VALUES (${options.owner},
-        clock_timestamp() + ${ttlMs}::double precision * interval '1 millisecond')
-      RETURNING lease_id`,
+  const statement = sql`
+    INSERT INTO read_leases (owner, expires_at)
+    VALUES (${options.owner},
+      clock_timestamp() + ${ttlMs}::double precision * interval '1 millisecond')
+    RETURNING lease_id`;
+  const [row] = await on.query<{ lease_id: string }>(
+    prepared('read-lease-open', statement),
     options.signal,
   );
   return new ReadLease(db, ensureExists(row, 'the lease').lease_id, ttlMs, openedAtMs);

@@ -5,7 +5,7 @@ import type { CalibrationEvidence, SourceStream } from '@tracelake/lakehouse';
 import { inLook, type LookMoment, lookOf } from './look-moment.ts';
 import type { Queryable } from './postgres/database.ts';
 import { microsecondsToNs } from './postgres/microseconds.ts';
-import { sql } from './postgres/sql.ts';
+import { prepared, sql } from './postgres/sql.ts';
 import { PROCESS_COLUMNS, type ProcessRow, processOf } from './process-repository.ts';
 import { sourceStreamsOf } from './stream-repository.ts';
 
@@ -113,7 +113,7 @@ function contextStatement(
   { since, withTypes = false }: ContextOptions,
 ) {
   const look = lookOf(since);
-  return sql`
+  const statement = sql`
     WITH look AS MATERIALIZED (
       SELECT ${look.seen}::pg_snapshot AS seen, from_unix_us(${look.surelyBeforeUs}::bigint) AS surely_before,
         pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS now_xid),
@@ -175,6 +175,7 @@ function contextStatement(
         AND s.tags @> ARRAY[c.tag] AND EXISTS (
           SELECT FROM blocks b WHERE b.process_id = s.process_id AND b.stream_id = s.stream_id)) s ON true
     ORDER BY c.number, k.process_id, s.stream_id`;
+  return prepared('snapshot-context', statement);
 }
 
 function idOf(request: ContextRequest): string | null {

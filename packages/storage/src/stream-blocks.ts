@@ -2,7 +2,7 @@
 import type { BlockId, ProcessId, StreamId } from '@tracelake/domain';
 import { inLook, type LookMoment, lookOf } from './look-moment.ts';
 import type { Queryable } from './postgres/database.ts';
-import { sql } from './postgres/sql.ts';
+import { prepared, sql } from './postgres/sql.ts';
 
 /** The wanted blocks of one stream. */
 export interface StreamBlocks {
@@ -56,7 +56,7 @@ export async function countStreamBlocks(
   const pairs = streams.flatMap(({ streamId, viewSets }) =>
     viewSets.map((viewSet) => [streamId, viewSet] as const),
   );
-  const rows = await transaction.query<StreamBlocksRow>(sql`
+  const statement = sql`
     SELECT wanted.stream_id, of_blocks.*, of_rejected.*
     FROM unnest(${streams.map((one) => one.streamId)}::uuid[], ${streams.map((one) => one.processId)}::uuid[])
       AS wanted (stream_id, process_id)
@@ -78,7 +78,8 @@ export async function countStreamBlocks(
         AS pair (stream_id, view_set)
       JOIN rejected_blocks r USING (view_set)
       JOIN blocks b ON b.block_id = r.block_id AND b.stream_id = pair.stream_id
-      GROUP BY b.stream_id) of_rejected ON of_rejected.rejected_stream = wanted.stream_id`);
+      GROUP BY b.stream_id) of_rejected ON of_rejected.rejected_stream = wanted.stream_id`;
+  const rows = await transaction.query<StreamBlocksRow>(prepared('stream-blocks', statement));
   return new Map(rows.map((row) => [row.stream_id, streamBlocksOf(row)]));
 }
 

@@ -153,3 +153,53 @@ test('a URL that is no database is refused without repeating its password', () =
       !error.message.includes('secret'),
   );
 });
+
+test('rows come one at a time; what is thrown at one comes out, and the connection serves on', async () => {
+  await using fixture = await openTestDatabase();
+  await using db = openDatabase(fixture.url, { poolSize: 1 });
+  const numbers: bigint[] = [];
+  const mine = new Error('mine');
+  const statement = sql`SELECT n FROM generate_series(1, ${10n}::bigint) AS n`;
+  await db.connection((connection) =>
+    connection.forEachRow<{ n: bigint }>(statement, ({ n }) => {
+      numbers.push(n);
+    }),
+  );
+  assert.deepEqual(numbers, [1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n, 9n, 10n]);
+  const throwing = db.connection((connection) =>
+    connection.forEachRow(statement, () => {
+      throw mine;
+    }),
+  );
+  await assert.rejects(throwing, mine);
+  const failing = db.connection((connection) =>
+    connection.forEachRow(sql`SELECT 1 / (n - 5) FROM generate_series(1, 9) AS n`, () => {}),
+  );
+  await assert.rejects(failing, StorageError);
+  await db.checkReady();
+});
+
+test('what one connection is asked at once is answered in order, a failure to whoever asked for it', async () => {
+  await using fixture = await openTestDatabase();
+  await using db = openDatabase(fixture.url, { poolSize: 1 });
+  const outcomes = await db.connection((connection) =>
+    Promise.allSettled([
+      connection.query(sql`CREATE TABLE t (n int)`),
+      connection.query(sql`INSERT INTO t VALUES (${1})`),
+      connection.query(sql`SELECT nonsense`),
+      connection.transaction(
+        (transaction) => transaction.query<{ n: number }>(sql`SELECT n FROM t`),
+        { isolation: 'repeatable read', readOnly: true },
+      ),
+    ]),
+  );
+  assert.deepEqual(
+    outcomes.map(({ status }) => status),
+    ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+  );
+  assert.deepEqual((outcomes[3] as PromiseFulfilledResult<unknown>).value, [{ n: 1 }]);
+  const [row] = await db.query<{ status: boolean }>(
+    sql`SELECT pg_current_xact_id_if_assigned() IS NULL AS status`,
+  );
+  assert.equal(row?.status, true);
+});

@@ -1,6 +1,7 @@
 /**
  * The connection pool. Values cross exactly: `bigint` for int8, raw text for timestamptz (statements convert
- * with `unix_us`), copies of their own for bytea.
+ * with `unix_us`), copies of their own for bytea. What is asked of one connection goes out at once and is answered in that
+ * order: whoever does not wait between two statements saves a trip to the server.
  */
 import { assert } from '@tracelake/domain';
 import pg from 'pg';
@@ -23,6 +24,11 @@ export interface TransactionOptions {
   /** Default read committed. */
   readonly isolation?: 'read committed' | 'repeatable read';
   readonly readOnly?: boolean;
+  /**
+   * Statements made by `prepared` keep their plan whatever their parameters, where planning takes longer than they
+   * run and the parameters tell the planner nothing.
+   */
+  readonly keepsPlans?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -36,6 +42,17 @@ export interface Queryable {
     statement: SqlStatement,
     signal?: AbortSignal,
   ): Promise<Row[]>;
+}
+
+/** One connection, held for a while. */
+export interface Connection extends Queryable {
+  /** As `query`, a row at a time as they come, so that a result of any length is never held. */
+  forEachRow<Row>(statement: SqlStatement, onRow: (row: Row) => void): Promise<void>;
+  /** Runs `work` in one transaction: commits when it resolves, rolls back when it throws. */
+  transaction<T>(
+    work: (transaction: Connection) => Promise<T>,
+    options?: Omit<TransactionOptions, 'signal'>,
+  ): Promise<T>;
 }
 
 /** How many callers may wait for one connection of the pool, each. */
@@ -60,33 +77,28 @@ export class Database implements Queryable, AsyncDisposable {
 
   /** Runs `work` in one transaction: commits when it resolves, rolls back when it throws. */
   async transaction<T>(
-    work: (transaction: Queryable) => Promise<T>,
-    options: TransactionOptions = {},
+    work: (transaction: Connection) => Promise<T>,
+    { signal, ...options }: TransactionOptions = {},
   ): Promise<T> {
-    return this.#withClient(options.signal, async (client) => {
-      await runStatement(client, beginStatement(options));
-      try {
-        const result = await work({ query: (statement) => runStatement(client, statement) });
-        await runStatement(client, sql`COMMIT`);
-        return result;
-      } catch (error) {
-        // The first error counts; the pool drops a connection that is broken.
-        await runStatement(client, sql`ROLLBACK`).catch(() => {});
-        throw error;
-      }
-    });
+    return this.connection((connection) => connection.transaction(work, options), signal);
+  }
+
+  /** Runs `work` on one connection. `work` ends after all that it asked for. */
+  async connection<T>(
+    work: (connection: Connection) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    return this.#withClient(signal, (client) => work(connectionOf(client)));
   }
 
   /**
    * Runs `work` on one connection without a transaction, for what belongs to a session (advisory locks). The
    * connection is closed afterwards, which ends the session.
    */
-  async session<T>(work: (session: Queryable) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#withClient(
-      signal,
-      (client) => work({ query: (statement) => runStatement(client, statement) }),
-      { dropAfterwards: true },
-    );
+  async session<T>(work: (session: Connection) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#withClient(signal, (client) => work(connectionOf(client)), {
+      dropAfterwards: true,
+    });
   }
 
   /** Answers whether the database does: one round trip. */
@@ -124,8 +136,11 @@ export class Database implements Queryable, AsyncDisposable {
       client.removeListener('error', ignoreError);
       client.release(drop);
     };
-    // Ending a connection with a statement under way destroys its socket, which rejects that statement.
-    const onAbort = () => release(true);
+    const onAbort = () => {
+      // Rejects the statements under way, for whose end the pool would wait.
+      client.connection.stream.destroy();
+      release(true);
+    };
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
       const result = await work(client);
@@ -178,6 +193,7 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     idleTimeoutMillis: 30_000,
     allowExitOnIdle: true,
     keepAlive: true,
+    pipeline: true,
     application_name: options.applicationName ?? 'tracelake',
     statement_timeout: options.statementTimeoutMs ?? 60_000,
     idle_in_transaction_session_timeout: 60_000,
@@ -221,22 +237,85 @@ function parseBytea(text: string): Uint8Array {
   return Uint8Array.fromHex(text.slice(2));
 }
 
-function beginStatement({ isolation = 'read committed', readOnly = false }: TransactionOptions) {
-  const mode = readOnly ? 'READ ONLY' : 'READ WRITE';
-  return sql`BEGIN ISOLATION LEVEL ${fragment(isolation)} ${fragment(mode)}`;
+function connectionOf(client: pg.PoolClient): Connection {
+  return {
+    query: (statement) => runStatement(client, statement),
+    forEachRow: (statement, onRow) => streamStatement(client, statement, onRow),
+    transaction: (work, options) => runTransaction(client, work, options),
+  };
 }
+
+async function runTransaction<T>(
+  client: pg.PoolClient,
+  work: (transaction: Connection) => Promise<T>,
+  options: Omit<TransactionOptions, 'signal'> = {},
+): Promise<T> {
+  const begun = runStatement(client, beginStatement(options));
+  // What would be written without the transaction must not be sent before it is there; reading does no harm.
+  if (options.readOnly !== true) await begun;
+  // Met below, or by the work's own statements.
+  begun.catch(() => {});
+  try {
+    const result = await work(connectionOf(client));
+    await begun;
+    const committed = runStatement(client, sql`COMMIT`);
+    // The end of a look changes nothing for whoever looked; the connection's next statement comes after it.
+    if (options.readOnly === true) committed.catch(() => {});
+    else await committed;
+    return result;
+  } catch (error) {
+    // The first error counts; the pool drops a connection that is broken.
+    await runStatement(client, sql`ROLLBACK`).catch(() => {});
+    throw error;
+  }
+}
+
+function beginStatement(options: Omit<TransactionOptions, 'signal'>): SqlStatement {
+  const { isolation = 'read committed', readOnly = false, keepsPlans = false } = options;
+  const mode = readOnly ? 'READ ONLY' : 'READ WRITE';
+  const settings = keepsPlans ? KEPT_PLANS : '';
+  return sql`BEGIN ISOLATION LEVEL ${fragment(isolation)} ${fragment(mode)}${fragment(settings)}`;
+}
+
+/** A plan that is kept sees tables grow, so it goes through their indexes however small they were. */
+const KEPT_PLANS = `
+  ; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off`;
 
 async function runStatement<Row>(client: pg.PoolClient, statement: SqlStatement): Promise<Row[]> {
   try {
-    const result = await client.query<pg.QueryResultRow>({
-      text: statement.text,
-      values: [...statement.values],
-      ...(statement.name === undefined ? {} : { name: statement.name }),
-    });
+    const result = await client.query<pg.QueryResultRow>(queryConfigOf(statement));
     return result.rows as Row[];
   } catch (error) {
     throw toStorageError(error);
   }
+}
+
+async function streamStatement<Row>(
+  client: pg.PoolClient,
+  statement: SqlStatement,
+  onRow: (row: Row) => void,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const query = new pg.Query(queryConfigOf(statement));
+  let failure: { readonly error: unknown } | undefined;
+  query.on('row', (row) => {
+    if (failure !== undefined) return;
+    try {
+      onRow(row as Row);
+    } catch (error) {
+      // Thrown here it would end the process.
+      failure = { error };
+    }
+  });
+  query.on('error', (error) => reject(toStorageError(error)));
+  query.on('end', () => resolve());
+  client.query(query);
+  await promise;
+  if (failure !== undefined) throw failure.error;
+}
+
+function queryConfigOf({ text, values, name }: SqlStatement): pg.QueryConfig {
+  return { text, values: [...values], ...(name === undefined ? {} : { name }) };
 }
 
 /** Gives up waiting for a connection; the one that comes later goes back to the pool. */
