@@ -21,9 +21,11 @@ import {
   type Database,
   type LakeInstance,
   type LakeSnapshot,
+  type LakeSnapshotRequest,
   type ObjectStore,
   PartitionCatalog,
   ProcessRepository,
+  type ReadLease,
 } from '@tracelake/storage';
 import type { SourceRef, TableDefinition } from '../engine/protocol.ts';
 import { QueryError } from '../query-error.ts';
@@ -100,11 +102,13 @@ export class SourceResolver {
   ): Promise<ResolvedSources> {
     await using held = new AsyncDisposableStack();
     const clock = new StepClock();
+    const selection = await this.#select(sources, signal);
+    const request = snapshotRequestOf(selection, range);
     // The lease comes first: it keeps the objects of every snapshot taken after it.
-    const lease = held.use(await this.#openLease(signal));
+    const { lease, first } = await this.#openLease(selection, request, signal);
+    held.use(lease);
     const both = AbortSignal.any([signal, lease.lost]);
-    const selection = await this.#select(sources, both);
-    const fresh = await this.#ensureFresh({ selection, range, signal: both, clock });
+    const fresh = await this.#ensureFresh({ selection, request, first, signal: both, clock });
     clock.begin('fetch');
     const files = new QueryFiles(this.#parts.cache, held, both);
     const tables: TableDefinition[] = [];
@@ -156,8 +160,16 @@ export class SourceResolver {
     };
   }
 
-  #openLease(signal: AbortSignal) {
-    return this.#catalog.openReadLease({ owner: `query on ${hostname()}`, signal });
+  /** With the first look at what is read, where anything is looked at. */
+  async #openLease(
+    { views }: SourceSelection,
+    request: LakeSnapshotRequest,
+    signal: AbortSignal,
+  ): Promise<{ readonly lease: ReadLease; readonly first?: LakeSnapshot }> {
+    const options = { owner: `query on ${hostname()}`, signal };
+    if (views.length === 0) return { lease: await this.#catalog.openReadLease(options) };
+    const { lease, snapshot: first } = await this.#catalog.openLeaseWithLook(options, request);
+    return { lease, first };
   }
 
   async #select(sources: readonly SourceRef[], signal: AbortSignal): Promise<SourceSelection> {
@@ -171,15 +183,18 @@ export class SourceResolver {
     return selectSources(sources, this.#parts.registry, (id) => processes.has(id));
   }
 
-  async #ensureFresh({ selection, range, signal, clock }: FreshRequest) {
+  async #ensureFresh({ selection, request, first, signal, clock }: FreshRequest) {
     const { bus, registry, buildTimeoutMs } = this.#parts;
-    if (selection.views.length === 0) return { instances: [], builtCount: 0 };
-    const request = snapshotRequestOf(selection, range);
+    if (first === undefined) return { instances: [], builtCount: 0 };
     const freshness = catalogFreshness<LakeSnapshot>({
       bus,
       registry,
       loadSnapshot: async (now, since) => {
-        const snapshot = await this.#catalog.loadLakeSnapshot({ ...request, since }, now);
+        // Later looks of the series have a first one behind them.
+        const snapshot =
+          since === undefined
+            ? first
+            : await this.#catalog.loadLakeSnapshot({ ...request, since }, now);
         refuseUnknown(selection, snapshot.instances);
         return snapshot;
       },
@@ -230,7 +245,9 @@ export class SourceResolver {
 
 interface FreshRequest {
   readonly selection: SourceSelection;
-  readonly range: QueryRange;
+  readonly request: LakeSnapshotRequest;
+  /** The look that came with the lease; undefined where no view is read. */
+  readonly first: LakeSnapshot | undefined;
   readonly signal: AbortSignal;
   readonly clock: StepClock;
 }
