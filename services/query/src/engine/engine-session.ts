@@ -17,8 +17,8 @@ import { createTableSql, quoteText } from './lake-tables.ts';
 import type { EngineSettings, QueryParameter, RunRequest, StatementSources } from './protocol.ts';
 import { type ReadStatement, readStatement } from './statement-reading.ts';
 
-/** Read once by a process: what it loads and compiles is then no part of anybody's wait. */
-export const WARM_UP_SQL = `
+/** Read once by an instance: what it loads, compiles and prepares is then no part of anybody's wait. */
+const WARM_UP_SQL = `
   SELECT level, count(*) AS entries
   FROM view_instance('log_entries', '00000000-0000-7000-8000-000000000000')
   WHERE level > 0 GROUP BY level ORDER BY level LIMIT 10`;
@@ -27,8 +27,10 @@ export class EngineSession {
   /** For whoever must keep it from being collected. */
   readonly instance: DuckDBInstance;
   readonly #connection: DuckDBConnection;
+  /** Of ours, which every statement needs: prepared while the process waits for one. */
+  readonly #prepared = new Map<string, DuckDBPreparedStatement>();
   #statement: ReadStatement | undefined;
-  #prepared: DuckDBPreparedStatement | undefined;
+  #running: DuckDBPreparedStatement | undefined;
 
   private constructor(instance: DuckDBInstance, connection: DuckDBConnection) {
     this.instance = instance;
@@ -53,7 +55,10 @@ export class EngineSession {
     await connection.run(
       ["SET TimeZone = 'UTC'", 'CREATE SCHEMA lake', ...lakeMacros()].join(';\n'),
     );
-    return new EngineSession(instance, connection);
+    const session = new EngineSession(instance, connection);
+    await session.analyse(WARM_UP_SQL);
+    await session.#statement?.sql;
+    return session;
   }
 
   async analyse(sql: string): Promise<StatementSources> {
@@ -64,13 +69,15 @@ export class EngineSession {
 
   /** Defines the tables, locks the instance and starts the statement that was analysed. */
   async start(request: RunRequest): Promise<DuckDBResult> {
-    const { sql, explain, derived } = ensureExists(this.#statement, 'analysed statement');
-    if (explain) throw new EngineError('query.engine-failed', 'an explained statement is not run');
-    for (const table of [...request.tables, ...derived]) {
-      await this.#connection.run(createTableSql(table, request.range));
+    const { sql, derived } = ensureExists(this.#statement, 'analysed statement');
+    if (sql === undefined) {
+      throw new EngineError('query.engine-failed', 'an explained statement is not run');
     }
-    await this.#lock(request.tables.flatMap((table) => ('files' in table ? table.files : [])));
-    const extracted = await this.#connection.extractStatements(sql);
+    const tables = [...request.tables, ...derived];
+    const files = request.tables.flatMap((table) => ('files' in table ? table.files : []));
+    const own = [...tables.map((table) => createTableSql(table, request.range)), ...lockSql(files)];
+    await this.#connection.run(own.join('\n;\n'));
+    const extracted = await this.#connection.extractStatements(await sql);
     if (extracted.count !== 1) {
       throw new EngineError('query.several-statements', 'one statement at a time');
     }
@@ -79,7 +86,7 @@ export class EngineSession {
       throw new EngineError('query.not-a-select', 'only SELECT is allowed');
     }
     bindParameters(prepared, request.params);
-    this.#prepared = prepared;
+    this.#running = prepared;
     return await prepared.stream();
   }
 
@@ -102,7 +109,7 @@ export class EngineSession {
 
   async #runForItsError(): Promise<void> {
     await this.#connection.run('ROLLBACK');
-    await this.#prepared?.run();
+    await this.#running?.run();
   }
 
   interrupt(): void {
@@ -112,28 +119,39 @@ export class EngineSession {
   /** Lets go of what the statement held. The instance is left without a connection: nothing can reach it. */
   close(): void {
     this.#statement = undefined;
-    this.#prepared = undefined;
+    this.#running = undefined;
+    for (const prepared of this.#prepared.values()) prepared.destroySync();
+    this.#prepared.clear();
     this.#connection.closeSync();
   }
 
-  /**
-   * From here on no setting changes and no file opens but those of the statement's own tables. An error in the
-   * middle of a streamed result shows only in what it does to its transaction.
-   */
-  async #lock(files: readonly string[]): Promise<void> {
-    const statements = [
-      `SET allowed_paths = [${files.map(quoteText).join(', ')}]`,
-      'SET enable_external_access = false',
-      'SET lock_configuration = true',
-      'BEGIN TRANSACTION READ ONLY',
-    ];
-    await this.#connection.run(statements.join(';\n'));
-  }
-
   async #ask(sql: string, parameter: string): Promise<string> {
-    const reader = await this.#connection.runAndReadAll(sql, [parameter]);
+    const prepared = await this.#prepare(sql);
+    prepared.bindVarchar(1, parameter);
+    const reader = await prepared.runAndReadAll();
     return String(reader.getRows()[0]?.[0]);
   }
+
+  async #prepare(sql: string): Promise<DuckDBPreparedStatement> {
+    const known = this.#prepared.get(sql);
+    if (known !== undefined) return known;
+    const prepared = await this.#connection.prepare(sql);
+    this.#prepared.set(sql, prepared);
+    return prepared;
+  }
+}
+
+/**
+ * From here on no setting changes and no file opens but those of the statement's own tables. An error in the
+ * middle of a streamed result shows only in what it does to its transaction.
+ */
+function lockSql(files: readonly string[]): string[] {
+  return [
+    `SET allowed_paths = [${files.map(quoteText).join(', ')}]`,
+    'SET enable_external_access = false',
+    'SET lock_configuration = true',
+    'BEGIN TRANSACTION READ ONLY',
+  ];
 }
 
 function bindParameters(

@@ -9,7 +9,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureExists } from '@tracelake/domain';
 import { warmUpEncoders } from './encoder-warm-up.ts';
-import { EngineSession, WARM_UP_SQL } from './engine-session.ts';
+import { EngineSession } from './engine-session.ts';
 import type { EngineSettings } from './protocol.ts';
 
 export class SessionStock {
@@ -49,9 +49,7 @@ export class SessionStock {
   async #openUpTo(count: number): Promise<void> {
     while (this.#sessions.length < count) {
       const tempDir = tempDirOf(this.#settings, this.#sessions.length);
-      const session = await EngineSession.open({ ...this.#settings, tempDir });
-      await session.analyse(WARM_UP_SQL);
-      this.#sessions.push(session);
+      this.#sessions.push(await EngineSession.open({ ...this.#settings, tempDir }));
     }
   }
 }

@@ -21,8 +21,11 @@ export type AskText = (sql: string, parameter: string) => Promise<string>;
 export interface ReadStatement extends StatementSources {
   /** What is created over the sources, in this order. */
   readonly derived: readonly DerivedTable[];
-  /** What is run: DuckDB's own printing of the checked tree. */
-  readonly sql: string;
+  /**
+   * What is run: DuckDB's own printing of the checked tree, which goes on while the sources are made ready. Undefined for
+   * a statement that is explained.
+   */
+  readonly sql: Promise<string> | undefined;
 }
 
 const catalog = createLakeCatalog(createViewRegistry());
@@ -41,13 +44,24 @@ export async function readStatement(text: string, ask: AskText): Promise<ReadSta
     const { explain, sources, derived, rewritten } = analysis;
     const known = [...sources, ...derived].map(({ table }) => table);
     checkRewritten(rewritten, new Set(known), macroNames);
-    const tree = formatSerialised(keepDoubles(rewritten));
-    const sql = await ask('SELECT json_deserialize_sql($1::JSON)', tree);
+    const sql = explain ? undefined : print(rewritten, ask);
+    // Met by whoever runs the statement.
+    sql?.catch(() => undefined);
     return { explain, sources, derived, sql };
   } catch (error) {
     throw translated(error);
   }
 }
+
+async function print(checked: unknown, ask: AskText): Promise<string> {
+  try {
+    return await ask(PRINT_SQL, formatSerialised(keepDoubles(checked)));
+  } catch (error) {
+    throw translated(error);
+  }
+}
+
+const PRINT_SQL = 'SELECT json_deserialize_sql($1::JSON)';
 
 /** Errors of the analysis as this service's own. A tree too deep for the stack ends in a RangeError. */
 function translated(error: unknown): unknown {
