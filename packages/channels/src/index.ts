@@ -11,6 +11,7 @@ export {
   type PipelineStage,
   type StageWait,
   withToken,
+  withTokens,
 } from './pipeline-observer.ts';
 export { ReorderBuffer } from './reorder-buffer.ts';
 export { runStagedPipeline, type StagedPipelineOptions } from './staged-pipeline.ts';

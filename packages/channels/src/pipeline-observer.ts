@@ -65,3 +65,13 @@ export async function withToken<T>(
   using _token = await observeWait(tokens.acquire(told.signal), told);
   return await action();
 }
+
+/** {@link withToken} for a token of each pool, waited for in their order. */
+export async function withTokens<T>(
+  [first, ...rest]: readonly TokenPool[],
+  action: () => Promise<T>,
+  told: Parameters<typeof withToken>[2],
+): Promise<T> {
+  if (first === undefined) return await action();
+  return await withToken(first, () => withTokens(rest, action, told), told);
+}

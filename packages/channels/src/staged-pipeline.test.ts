@@ -269,6 +269,49 @@ test('a writer that computes takes a token for each item, waits for it, and cann
   assert.equal(cpuTokens.available, 1);
 });
 
+test('work that is left to the writer takes one token, keeps its place and passes no worker', async () => {
+  const state = probe();
+  const waits: string[] = [];
+  const worked: number[] = [];
+  const work = async (item: number) => {
+    worked.push(item);
+    return item;
+  };
+  await run(20, state, {
+    work,
+    writeTakesToken: true,
+    leaveToWriter: (item) => (item % 2 === 0 ? undefined : item),
+    observer: { blocked: (stage, waitingFor) => waits.push(`${stage} ${waitingFor}`) },
+  });
+  assert.deepEqual(state.written, [...Array(20).keys()]);
+  assert.deepEqual(
+    worked.toSorted((a, b) => a - b),
+    [0, 2, 4, 6, 8, 10, 12, 14, 16, 18],
+  );
+  assert.equal(waits.filter((wait) => wait === 'worker cpu_token').length, 10);
+  assert.equal(waits.filter((wait) => wait === 'writer cpu_token').length, 20);
+});
+
+test('a writer that waits for its turn holds no token meanwhile', async () => {
+  const cpuTokens = new TokenPool(2);
+  const turns = new TokenPool(1);
+  let writing = 0;
+  const write = async () => {
+    writing++;
+    assert.equal(writing, 1);
+    await nextTurn();
+    writing--;
+  };
+  const held = await turns.acquire();
+  const shape = { cpuTokens, write, writeTakesToken: true, writerTurns: () => turns };
+  const running = Promise.all([run(20, probe(), shape), run(20, probe(), shape)]);
+  for (let turn = 0; turn < 50; turn++) await nextTurn();
+  assert.equal(cpuTokens.inUse, 0);
+  held[Symbol.dispose]();
+  await running;
+  assert.deepEqual([turns.available, cpuTokens.available], [1, 2]);
+});
+
 test('all pipelines together have as much input and output under way as there are I/O tokens', async () => {
   const ioTokens = new TokenPool(3);
   const blocked: string[] = [];

@@ -5,7 +5,7 @@
  */
 
 import { BoundedChannel } from './bounded-channel.ts';
-import { observeWait, type PipelineObserver, withToken } from './pipeline-observer.ts';
+import { observeWait, type PipelineObserver, withTokens } from './pipeline-observer.ts';
 import { ReorderBuffer } from './reorder-buffer.ts';
 import type { TokenPool } from './token-pool.ts';
 
@@ -13,12 +13,22 @@ export interface StagedPipelineOptions<In, Mid> {
   readonly read: AsyncIterable<In>;
   /** Computes one item while holding a CPU token. */
   readonly work: (item: In, signal: AbortSignal) => Promise<Mid>;
+  /**
+   * What the writer is given for an item whose work it does itself, or undefined: asked when a worker would compute the
+   * item. Such an item takes no token before the writer's.
+   */
+  readonly leaveToWriter?: (item: In) => Mid | undefined;
   /** Takes results one at a time, in the order they were read. */
   readonly write: (result: Mid, signal: AbortSignal) => Promise<void>;
   /** The writer waits for it, holding nothing, while the stages before it fill what is between them. */
   readonly writeAfter?: Promise<unknown>;
   /** The writer computes too: it holds a CPU token while it writes. Default false. */
   readonly writeTakesToken?: boolean;
+  /**
+   * The turns of what the writer computes on, where several pipelines share that: one is waited for before the token,
+   * so that nobody holds a token and can do nothing with it. Asked after `writeAfter`.
+   */
+  readonly writerTurns?: () => TokenPool;
   /** Items worked on at the same time, tokens permitting. */
   readonly workers: number;
   readonly cpuTokens: TokenPool;
@@ -110,7 +120,9 @@ class StagedPipeline<In, Mid> {
       const { sequence, item, sinceMs } = received.value;
       observer?.cpuQueueDepth?.(this.#toWorkers.depth);
       observer?.cpuQueueWaitMs?.(performance.now() - sinceMs);
-      const computed = { result: await this.#work(item), sinceMs: performance.now() };
+      const left = this.#options.leaveToWriter?.(item);
+      const result = left ?? (await this.#work(item));
+      const computed = { result, sinceMs: performance.now() };
       this.#signal.throwIfAborted();
       if (!this.#toWriter.tryPut(sequence, computed)) {
         await observeWait(this.#toWriter.put(sequence, computed, this.#signal), forRoom);
@@ -126,15 +138,21 @@ class StagedPipeline<In, Mid> {
   }
 
   #write(result: Mid): Promise<void> {
-    const { write, writeTakesToken = false } = this.#options;
+    const { write, writeTakesToken = false, writerTurns } = this.#options;
     const writing = () => this.#busy('writer', () => write(result, this.#signal));
-    return writeTakesToken ? this.#withCpuToken('writer', writing) : writing();
+    if (!writeTakesToken) return writing();
+    return this.#withCpuToken('writer', writing, writerTurns?.());
   }
 
-  #withCpuToken<T>(stage: 'worker' | 'writer', action: () => Promise<T>): Promise<T> {
+  #withCpuToken<T>(
+    stage: 'worker' | 'writer',
+    action: () => Promise<T>,
+    turns?: TokenPool,
+  ): Promise<T> {
     const { observer, cpuTokens } = this.#options;
+    const pools = turns === undefined ? [cpuTokens] : [turns, cpuTokens];
     const signal = this.#signal;
-    return withToken(cpuTokens, action, { observer, stage, waitingFor: 'cpu_token', signal });
+    return withTokens(pools, action, { observer, stage, waitingFor: 'cpu_token', signal });
   }
 
   async #busy<T>(stage: 'worker' | 'writer', action: () => Promise<T>): Promise<T> {

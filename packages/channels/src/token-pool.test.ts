@@ -31,6 +31,17 @@ test('a token given back twice counts once', async () => {
   assert.equal(pool.inUse, 0);
 });
 
+test('a pool is crowded by as many users as it has tokens, each counted once and until it leaves', () => {
+  const pool = new TokenPool(2);
+  const first = pool.enter();
+  assert.equal(pool.isCrowded, false);
+  pool.enter();
+  assert.deepEqual([pool.users, pool.isCrowded, pool.inUse], [2, true, 0]);
+  first[Symbol.dispose]();
+  first[Symbol.dispose]();
+  assert.deepEqual([pool.users, pool.isCrowded], [1, false]);
+});
+
 test('an aborted wait gets no token and leaves no listener', async () => {
   const pool = new TokenPool(1);
   const held = await pool.acquire();

@@ -12,6 +12,7 @@ export class TokenPool {
   readonly size: number;
   #available: number;
   readonly #waiters = new Set<Waiter>();
+  #users = 0;
 
   constructor(size: number) {
     assert(Number.isInteger(size) && size >= 1, 'a pool has a token');
@@ -30,6 +31,22 @@ export class TokenPool {
   /** Those who wait for a token now. */
   get waiting(): number {
     return this.#waiters.size;
+  }
+
+  /** Who said by {@link TokenPool.enter} that they will want tokens again and again. */
+  get users(): number {
+    return this.#users;
+  }
+
+  /** Each user has a token's worth of work for itself: to spread one's work over several tokens gains nothing. */
+  get isCrowded(): boolean {
+    return this.#users >= this.size;
+  }
+
+  /** Counts the caller among the users until it disposes of what it gets. */
+  enter(): Disposable {
+    this.#users++;
+    return onceDisposed(() => this.#users--);
   }
 
   /** Waits for a token; disposing it gives it back, once. Throws the signal's reason when it aborts first. */
@@ -56,14 +73,7 @@ export class TokenPool {
   }
 
   #token(): Disposable {
-    let held = true;
-    return {
-      [Symbol.dispose]: () => {
-        if (!held) return;
-        held = false;
-        this.#release();
-      },
-    };
+    return onceDisposed(() => this.#release());
   }
 
   #release(): void {
@@ -75,4 +85,15 @@ export class TokenPool {
     this.#waiters.delete(next);
     next.resolve(this.#token());
   }
+}
+
+function onceDisposed(dispose: () => void): Disposable {
+  let isHeld = true;
+  return {
+    [Symbol.dispose]: () => {
+      if (!isHeld) return;
+      isHeld = false;
+      dispose();
+    },
+  };
 }

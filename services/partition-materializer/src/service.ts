@@ -164,6 +164,7 @@ async function openSharedParts(
   const runWorkers = stack.use(
     new RunWorkerPool({
       workers: config.cpuTokens,
+      decodeTimeoutMs: config.decodeTimeoutMs,
       onWorkerLost: (reason) => {
         stores.metrics.workersReplaced.inc();
         logger.warn('run worker lost', { reason });

@@ -49,7 +49,7 @@ export async function openBuildLab(
     decoders: stack.use(
       new DecodeWorkerPool({ workers: 2, decodeTimeoutMs: 20_000, workerHeapMb: 256 }),
     ),
-    runWorkers: stack.use(new RunWorkerPool({ workers: 2 })),
+    runWorkers: stack.use(new RunWorkerPool({ workers: 2, decodeTimeoutMs: 20_000 })),
     cpuTokens: new TokenPool(2),
     metrics,
     logger,

@@ -1,6 +1,7 @@
 /** A view whose run does what the first byte of its carry says, to see what becomes of its worker. */
 
 import type { RunBuilder, RunContext, RunResult } from '@tracelake/lakehouse';
+import { view as misbehavingParser } from './misbehaving-view.ts';
 
 const NO_NOTES = { mismatchedEnds: 0, orphanEnds: 0, droppedSpans: 0, skippedEvents: 0 };
 
@@ -14,6 +15,8 @@ export const MANY_ROWS = 5;
 export const view = {
   moduleUrl: import.meta.url,
   columns: [{ name: 'value', type: 'f64' as const }],
+  /** Does what the block's `objectCount` says. */
+  parseBlock: misbehavingParser.parseBlock,
   transferList: ({ values }: { values: Float64Array<ArrayBuffer> }) => [values.buffer],
 
   createRunBuilder(

@@ -7,16 +7,22 @@ interface Parsed {
   readonly hasObjects: boolean;
 }
 
+export const DECODE = 1;
+export const THROW = 2;
+export const HANG = 3;
+export const EXIT = 4;
+export const EAT_MEMORY = 5;
+
 export const view = {
   parseBlock({ block, payload }: ParseInput): Parsed {
     switch (block.objectCount) {
-      case 2:
+      case THROW:
         throw new Error('this block is bad');
-      case 3:
+      case HANG:
         for (;;);
-      case 4:
+      case EXIT:
         return process.exit(7);
-      case 5: {
+      case EAT_MEMORY: {
         const eaten: string[][] = [];
         for (let index = 0; ; index++) {
           eaten.push(Array.from({ length: 1000 }, (_, item) => `${index} ${item}`));

@@ -26,10 +26,11 @@ export interface PartitionFileRequest {
   readonly signal: AbortSignal;
 }
 
-export interface PartitionFile<Encoded extends EncodedRows> {
-  /** Null when there are no rows, and so no file. */
-  readonly objectKey: string | null;
+/** A file that is written and known to nobody else. Dispose it in any case. */
+export interface WrittenFile<Encoded extends EncodedRows> extends AsyncDisposable {
   readonly encoded: Encoded;
+  /** Makes an object of it and returns its key; null when there are no rows, and so no file. */
+  publish(): Promise<string | null>;
 }
 
 /** What came of writing rows; of no rows there is no file. */
@@ -47,41 +48,47 @@ export class PartitionWriter {
   }
 
   /**
-   * Has the file written and publishes it. Bytes are deterministic, the key is not: a sweeper can never delete
+   * Has the file written, to be published. Bytes are deterministic, the key is not: a sweeper can never delete
    * what a racing writer is about to register.
    */
-  async publish<Encoded extends EncodedRows>(
+  async write<Encoded extends EncodedRows>(
     request: PartitionFileRequest,
     write: (file: RunFile) => Promise<Encoded>,
-  ): Promise<PartitionFile<Encoded>> {
+  ): Promise<WrittenFile<Encoded>> {
     const { view, instance, signal } = request;
     const { objectStore, rowGroupRows, tempDir } = this.#options;
     const attempt = randomUUID();
     const path = join(tempDir, `${attempt}.parquet`);
-    try {
-      const encoded = await write({
-        path,
-        rowGroupRows,
-        metadata: {
-          view: view.name,
-          instance,
-          'schema hash': request.schemaHash,
-          'source hash': request.sourceHash,
-        },
-      });
-      if (encoded.rowCount === 0) return { objectKey: null, encoded };
-      const objectKey = objectKeys.partition({
-        viewSet: view.name,
+    const remove = () => rm(path, { force: true });
+    await using stack = new AsyncDisposableStack();
+    stack.defer(remove);
+    const encoded = await write({
+      path,
+      rowGroupRows,
+      metadata: {
+        view: view.name,
         instance,
-        day: utcDayOf(request.beginInsertUs),
-        partitionId: request.partitionId,
-        attempt,
-      });
-      await objectStore.putIfAbsent(objectKey, { path }, signal);
-      return { objectKey, encoded };
-    } finally {
-      await rm(path, { force: true });
-    }
+        'schema hash': request.schemaHash,
+        'source hash': request.sourceHash,
+      },
+    });
+    stack.move();
+    return {
+      encoded,
+      async publish() {
+        if (encoded.rowCount === 0) return null;
+        const objectKey = objectKeys.partition({
+          viewSet: view.name,
+          instance,
+          day: utcDayOf(request.beginInsertUs),
+          partitionId: request.partitionId,
+          attempt,
+        });
+        await objectStore.putIfAbsent(objectKey, { path }, signal);
+        return objectKey;
+      },
+      [Symbol.asyncDispose]: remove,
+    };
   }
 
   /** Best effort: what is left is an orphan, which the sweeper finds. */

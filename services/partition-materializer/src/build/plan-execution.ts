@@ -1,6 +1,7 @@
 /**
- * Carries a plan out, segment by segment, each committed as it is built. Of a view that folds, a segment
- * starts from the carry of the one before, so what was to be kept is decided again here.
+ * Carries a plan out, segment by segment, each committed as it is built: while one is published and committed, which is
+ * mostly waiting for disk and database, the next is folded already. Of a view that folds, a segment starts from the carry
+ * of the one before, so what was to be kept is decided again here.
  */
 
 import {
@@ -26,7 +27,7 @@ import type { CommitOutcome, NewPartition, RejectedBlock } from '@tracelake/stor
 import { MaterializerError } from '../materializer-error.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
 import { eventRangeOf } from './event-range.ts';
-import type { EncodedRows } from './partition-writer.ts';
+import type { EncodedRows, WrittenFile } from './partition-writer.ts';
 import { type FoldedRun, RunReading } from './run-building.ts';
 import type { FinishedRun, RunFile } from './run-messages.ts';
 
@@ -74,6 +75,21 @@ interface Carry {
   readonly partitionId: string | undefined;
 }
 
+interface WrittenPartition<Encoded extends EncodedRows> extends WrittenFile<Encoded> {
+  readonly identity: Pick<
+    NewPartition,
+    'partitionId' | 'kind' | 'sourceHash' | 'carryInHash' | 'beginInsertUs' | 'endInsertUs'
+  >;
+}
+
+/** A segment's run in its file, not yet committed. */
+interface WrittenRun {
+  readonly segment: BuildSegment;
+  readonly written: WrittenPartition<FinishedRun>;
+  readonly carryInHash: string | null;
+  readonly rejected: readonly RejectedBlock[];
+}
+
 const NO_CARRY: Carry = { hash: null, bytes: undefined, partitionId: undefined };
 
 /** The carry of a kept run is gone: another writer has replaced it. */
@@ -86,6 +102,8 @@ class PlanExecution {
   #carry: Carry = NO_CARRY;
   /** The next segment's blocks, while the one before is written. */
   #ahead: RunReading | undefined;
+  /** The commit under way, of the segment before; false when another writer was first. */
+  #committing: Promise<boolean> = Promise.resolve(true);
   #built = 0;
   #blocksDecoded = 0;
   #rows = 0;
@@ -97,16 +115,17 @@ class PlanExecution {
   }
 
   async run(): Promise<PlanExecutionOutcome> {
+    using _user = this.#deps.cpuTokens.enter();
     try {
       return await this.#runSegments();
     } finally {
-      await this.#ahead?.[Symbol.asyncDispose]();
+      await Promise.allSettled([this.#ahead?.[Symbol.asyncDispose](), this.#committing]);
     }
   }
 
   async #runSegments(): Promise<PlanExecutionOutcome> {
     const { plan, view } = this.#request;
-    let isLastCommitted = false;
+    let isLastBuilt = false;
     for (const [index, planned] of plan.segments.entries()) {
       const isLast = index === plan.segments.length - 1;
       if (planned.kind === 'keep' && !(view.folds && mustRebuild(planned, this.#carry.hash))) {
@@ -117,9 +136,10 @@ class PlanExecution {
       if (segment === GONE || !(await this.#buildSegment(segment, plan.segments[index + 1]))) {
         return this.#outcome('conflict');
       }
-      isLastCommitted = isLast;
+      isLastBuilt = isLast;
     }
-    if (isLastCommitted || (!plan.tailNeeded && plan.retires.length === 0)) {
+    if (!(await this.#committing)) return this.#outcome('conflict');
+    if (isLastBuilt || (!plan.tailNeeded && plan.retires.length === 0)) {
       return this.#outcome('committed');
     }
     return this.#outcome((await this.#finishKept()) ? 'committed' : 'conflict');
@@ -150,14 +170,11 @@ class PlanExecution {
     return blocks.length === segment.blockCount ? rebuildOf(segment, blocks) : GONE;
   }
 
-  /** False when another writer was first. */
+  /** Builds it and begins to commit it. False when another writer was first, here or with the segment before. */
   async #buildSegment(
     segment: BuildSegment,
     next: BuildPlan['segments'][number] | undefined,
   ): Promise<boolean> {
-    const { plan } = this.#request;
-    const isLast = next === undefined;
-    const { blocks, reason } = segment;
     await using reading = this.#ahead ?? this.#read(segment);
     this.#ahead = undefined;
     const carryIn = await this.#loadCarry();
@@ -165,22 +182,45 @@ class PlanExecution {
     await using run = await reading.fold(carryIn);
     if (next?.kind === 'build') this.#ahead = this.#read(next);
     const carryInHash = this.#carry.hash;
-    const { partition, finished } = await this.#writeRun(segment, run, carryInHash);
-    const { carryOut, tail, notes } = finished;
-    const carryOutHash = carryHashOf(carryOut);
+    const { rejected } = run;
+    await using unclaimed = new AsyncDisposableStack();
+    const written = unclaimed.use(await this.#writeRun(segment, run, carryInHash));
+    // In their order, because each is checked against the carry of the one before.
+    if (!(await this.#committing)) return false;
+    unclaimed.move();
+    const { carryOut } = written.encoded;
+    const hash = carryHashOf(carryOut);
+    this.#carry = { hash, bytes: carryOut, partitionId: written.identity.partitionId };
+    this.#committing = this.#commitRun(
+      { segment, written, carryInHash, rejected },
+      next === undefined,
+    );
+    // Met by whoever waits for it next.
+    this.#committing.catch(() => {});
+    return true;
+  }
+
+  /** False when another writer was first. */
+  async #commitRun(
+    { segment, written, carryInHash, rejected }: WrittenRun,
+    isLast: boolean,
+  ): Promise<boolean> {
+    await using file = written;
+    const { plan } = this.#request;
+    const { blocks, reason } = segment;
+    const { carryOut, tail, notes } = file.encoded;
+    const partition = await this.#publishRun(segment, file);
     const made: NewPartition[] = [partition];
     if (isLast && plan.tailNeeded) {
-      made.push(await this.#writeTail(tail, carryOutHash, insertRangeOf(blocks)));
+      made.push(await this.#writeTail(tail, carryHashOf(carryOut), insertRangeOf(blocks)));
     }
     const replaces = [...segment.replaces, ...(isLast ? plan.retires : [])];
-    const { rejected } = run;
     const isAccepted = this.#request.merge?.accepts(partition, rejected);
     if (isAccepted === false) {
       await this.#deps.writer.discard(made.map(objectKeyOf));
       return false;
     }
     if (!(await this.#commit({ replaces, made, carryInHash, rejected }))) return false;
-    this.#carry = { hash: carryOutHash, bytes: carryOut, partitionId: partition.partitionId };
     this.#blocksDecoded += blocks.length - rejected.length;
     this.#reportWritten({ made, blocks, reason, notes });
     return true;
@@ -219,14 +259,18 @@ class PlanExecution {
     { blocks }: BuildSegment,
     run: FoldedRun,
     carryInHash: string | null,
-  ): Promise<{ readonly partition: NewPartition; readonly finished: FinishedRun }> {
-    const { facts, encoded: finished } = await this.#writePartition(
-      { kind: 'run', blocks, range: insertRangeOf(blocks), carryInHash },
-      (file) => run.finish(file),
-    );
-    const { minEventNs, maxEventNs, carryOut } = finished;
-    const partition = {
-      ...facts,
+  ): Promise<WrittenPartition<FinishedRun>> {
+    const part = { kind: 'run', blocks, range: insertRangeOf(blocks), carryInHash } as const;
+    return await this.#writePartition(part, (file) => run.finish(file));
+  }
+
+  async #publishRun(
+    { blocks }: BuildSegment,
+    written: WrittenPartition<FinishedRun>,
+  ): Promise<NewPartition> {
+    const { minEventNs, maxEventNs, carryOut } = written.encoded;
+    return {
+      ...(await this.#publish(written)),
       blockIds: blocks.map((block) => block.blockId),
       minEventNs: minEventNs ?? null,
       maxEventNs: maxEventNs ?? null,
@@ -234,7 +278,6 @@ class PlanExecution {
       carryOut,
       eventCount: blocks.reduce((count, block) => count + block.objectCount, 0),
     };
-    return { partition, finished };
   }
 
   /** A tail is written though it has no rows: it says that the chain's end was looked at. */
@@ -246,16 +289,19 @@ class PlanExecution {
     const rows = tail ?? { rowCount: 0, columns: [] };
     const { view, signal } = this.#request;
     const { columns } = view;
-    const { facts } = await this.#writePartition(
-      { kind: 'tail', blocks: [], range: { beginInsertUs, endInsertUs }, carryInHash },
-      async (file) => {
-        const { rowCount } = rows;
-        if (rowCount === 0) return { rowCount, sizeBytes: 0 };
-        return { rowCount, ...(await writeParquet({ ...file, columns, rows, signal })) };
-      },
-    );
+    const part = {
+      kind: 'tail',
+      blocks: [],
+      range: { beginInsertUs, endInsertUs },
+      carryInHash,
+    } as const;
+    await using written = await this.#writePartition(part, async (file) => {
+      const { rowCount } = rows;
+      if (rowCount === 0) return { rowCount, sizeBytes: 0 };
+      return { rowCount, ...(await writeParquet({ ...file, columns, rows, signal })) };
+    });
     return {
-      ...facts,
+      ...(await this.#publish(written)),
       ...eventRangeOf(view, rows),
       blockIds: [],
       carryOutHash: null,
@@ -272,29 +318,26 @@ class PlanExecution {
       readonly carryInHash: string | null;
     },
     write: (file: RunFile) => Promise<Encoded>,
-  ): Promise<{
-    readonly facts: Omit<
-      NewPartition,
-      'blockIds' | 'minEventNs' | 'maxEventNs' | 'carryOutHash' | 'eventCount'
-    >;
-    readonly encoded: Encoded;
-  }> {
+  ): Promise<WrittenPartition<Encoded>> {
     const { view, instance, schemaHash, context, signal } = this.#request;
     const { kind, blocks, range, carryInHash } = part;
     const sourceHash = sourceHashOf({ context, blocks, carryInHash });
     const viewSet = view.name;
     const partitionId = partitionIdOf({ viewSet, instance, schemaHash, sourceHash, kind });
     const { beginInsertUs } = range;
-    const identity = { view, instance, schemaHash, sourceHash, partitionId };
-    const { writer, metrics } = this.#deps;
-    const request = { ...identity, beginInsertUs, signal };
-    const { objectKey, encoded } = await writer.publish(request, write);
+    const request = { view, instance, schemaHash, sourceHash, partitionId, beginInsertUs, signal };
+    const file = await this.#deps.writer.write(request, write);
+    return { ...file, identity: { partitionId, kind, sourceHash, carryInHash, ...range } };
+  }
+
+  async #publish({ identity, encoded, publish }: WrittenPartition<EncodedRows>) {
+    const { view } = this.#request;
+    const { metrics } = this.#deps;
+    const objectKey = await publish();
     const { rowCount, sizeBytes } = encoded;
     metrics.rowsWritten.inc({ view: view.name }, rowCount);
     metrics.bytesWritten.inc({ view: view.name }, sizeBytes);
-    const stored = { rowCount, sizeBytes, objectKey };
-    const facts = { partitionId, kind, sourceHash, carryInHash, ...range, ...stored };
-    return { facts, encoded };
+    return { ...identity, rowCount, sizeBytes, objectKey };
   }
 
   async #commit(commit: {

@@ -1,13 +1,15 @@
 /**
  * One run: its blocks through the staged pipeline (fetch in order, decode on worker threads, fold in
  * order on another) into the rows of one partition, which stay on that thread. What is held is bounded by the channels' depth, the payload
- * budget and the run's cap on events.
+ * budget and the run's cap on events. Where as many builds are at work as there are CPU tokens, no core is idle: a block
+ * is then decoded on the thread that folds it, for one token, and its columns need not go from core to core.
  */
 
-import { runStagedPipeline, withToken } from '@tracelake/channels';
+import { runStagedPipeline, withTokens } from '@tracelake/channels';
 import { ensureExists } from '@tracelake/domain';
 import type { RunContext, SourceBlock, ViewSet } from '@tracelake/lakehouse';
 import type { RejectedBlock } from '@tracelake/storage';
+import type { BlockToDecode } from '../decode/decode-messages.ts';
 import type { FetchedBlock } from './block-reader.ts';
 import type { BuildDependencies } from './build-dependencies.ts';
 import { createQueueObserver, createStageObserver } from './queue-observer.ts';
@@ -29,8 +31,14 @@ export interface FoldedRun extends AsyncDisposable {
   finish(file: RunFile): Promise<FinishedRun>;
 }
 
+/** On its way to the fold. */
 type DecodedBlock = Pick<FetchedBlock, 'block' | 'decodedRoom'> &
-  ({ readonly parsed: unknown } | { readonly reason: string });
+  (
+    | { readonly parsed: unknown }
+    | { readonly reason: string }
+    /** The thread that folds it decodes it too. */
+    | ({ readonly payload: Uint8Array } & Pick<FetchedBlock, 'reservation'>)
+  );
 
 /**
  * The blocks of a run on their way, from the moment it is made: fetched and decoded as far as there is room, and folded
@@ -89,7 +97,7 @@ async function finishRun(
     observer.busy?.('writer', performance.now() - startMs);
     return finished;
   };
-  return await withToken(cpuTokens, finish, told);
+  return await withTokens([run.turns, cpuTokens], finish, told);
 }
 
 /** A process may have thousands of streams, and a run needs few of them. */
@@ -105,43 +113,77 @@ async function foldBlocks(
   deps: BuildDependencies,
 ): Promise<RejectedBlock[]> {
   const { view, blocks } = request;
+  const { cpuTokens, metrics, runWorkers, settings } = deps;
   const rejected: RejectedBlock[] = [];
   // Wakes a reader that waits for room when a later stage has failed.
   const failure = new AbortController();
   const signal = AbortSignal.any([request.signal, failure.signal]);
   using held = new HeldReservations();
-  using observer = createQueueObserver(deps.metrics);
+  using observer = createQueueObserver(metrics);
+  let run: RemoteRun | undefined;
+  const ready = started.then((remote) => {
+    run = remote;
+  });
   await runStagedPipeline<FetchedBlock, DecodedBlock>({
     read: deps.reader.read(blocks, {
-      fetchAhead: deps.settings.channelDepth,
+      fetchAhead: settings.channelDepth,
       onReserved: (reservation) => held.add(reservation),
       giveWay: deps.giveWay,
       signal,
     }),
+    leaveToWriter: ({ payload, ...fetched }) => {
+      const isFetched = payload instanceof Uint8Array;
+      if (!isFetched || !cpuTokens.isCrowded || !runWorkers.mayDecode(fetched.block)) return;
+      countRead(payload, view, deps);
+      return { ...fetched, payload };
+    },
     work: (fetched, stageSignal) =>
       abortOnFailure(failure, () => decodeBlock(fetched, request, deps, stageSignal)),
     write: (decoded) =>
       abortOnFailure(failure, async () => {
         using _room = decoded.decodedRoom;
-        if ('reason' in decoded) {
-          rejected.push({ blockId: decoded.block.blockId, reason: decoded.reason });
-          reportRejection(decoded, view, deps);
+        const reason = await addBlock(
+          ensureExists(run, 'run'),
+          decoded,
+          { ...request, signal },
+          deps,
+        );
+        if (reason === undefined) {
+          metrics.blocksFolded.inc({ view: view.name });
         } else {
-          const run = await started;
-          await run.add(decoded.block, decoded.parsed, signal);
-          deps.metrics.blocksFolded.inc({ view: view.name });
+          rejected.push({ blockId: decoded.block.blockId, reason });
+          reportRejection(decoded.block, reason, view, deps);
         }
       }),
-    workers: deps.settings.workers,
-    writeAfter: started,
+    workers: settings.workers,
+    writeAfter: ready,
     // Folding takes a core as decoding does.
     writeTakesToken: true,
-    cpuTokens: deps.cpuTokens,
-    channelDepth: deps.settings.channelDepth,
+    writerTurns: () => ensureExists(run, 'run').turns,
+    cpuTokens,
+    channelDepth: settings.channelDepth,
     signal,
     observer,
   });
   return rejected;
+}
+
+/** Folds the block into the run, or returns why it cannot be decoded. */
+async function addBlock(
+  run: RemoteRun,
+  decoded: DecodedBlock,
+  request: RunRequest,
+  deps: BuildDependencies,
+): Promise<string | undefined> {
+  if ('reason' in decoded) return decoded.reason;
+  const { block } = decoded;
+  if ('parsed' in decoded) {
+    await run.add(block, decoded.parsed, request.signal);
+    return undefined;
+  }
+  using _held = decoded.reservation;
+  const toDecode = { payload: decoded.payload, input: inputOf(block, request, deps) };
+  return (await run.decodeAndAdd(toDecode, request.signal)).undecodable;
 }
 
 async function abortOnFailure<T>(failure: AbortController, work: () => Promise<T>): Promise<T> {
@@ -174,35 +216,53 @@ class HeldReservations implements Disposable {
 
 async function decodeBlock(
   fetched: FetchedBlock,
-  { view, context }: RunRequest,
+  request: RunRequest,
   deps: BuildDependencies,
   signal: AbortSignal,
 ): Promise<DecodedBlock> {
+  const { view } = request;
   const { block, payload, decodedRoom } = fetched;
   using _held = fetched.reservation;
-  deps.metrics.blocksRead.inc({ view: view.name });
+  countRead(payload, view, deps);
   if (!(payload instanceof Uint8Array)) return { block, decodedRoom, reason: payload.missing };
-  deps.metrics.payloadBytesRead.inc({ view: view.name }, payload.length);
-  const input = {
-    process: context.process,
-    stream: ensureExists(context.streams.get(block.streamId), `stream of block ${block.blockId}`),
-    block,
-    calibration: context.calibration,
-    limits: { decompressedBytesMax: deps.settings.decompressedBytesMax },
-  };
   const reload = () => deps.reader.reload(block, signal);
-  const request = { moduleUrl: view.moduleUrl, payload, input, reload };
-  const outcome = await deps.decoders.decode(request, signal);
+  const input = inputOf(block, request, deps);
+  const toDecode = { moduleUrl: view.moduleUrl, payload, input, reload };
+  const outcome = await deps.decoders.decode(toDecode, signal);
   if (outcome.outcome === 'undecodable') return { block, decodedRoom, reason: outcome.reason };
   return { block, decodedRoom, parsed: outcome.parsed };
 }
 
+/** What a decoder is told of a block besides its payload. */
+function inputOf(
+  block: SourceBlock,
+  { context }: RunRequest,
+  { settings }: BuildDependencies,
+): BlockToDecode['input'] {
+  return {
+    process: context.process,
+    stream: ensureExists(context.streams.get(block.streamId), `stream of block ${block.blockId}`),
+    block,
+    calibration: context.calibration,
+    limits: { decompressedBytesMax: settings.decompressedBytesMax },
+  };
+}
+
+function countRead(
+  payload: FetchedBlock['payload'],
+  { name }: ViewSet,
+  { metrics }: BuildDependencies,
+): void {
+  metrics.blocksRead.inc({ view: name });
+  if (payload instanceof Uint8Array) metrics.payloadBytesRead.inc({ view: name }, payload.length);
+}
+
 function reportRejection(
-  { block, reason }: { readonly block: SourceBlock; readonly reason: string },
+  { blockId, streamId, processId }: SourceBlock,
+  reason: string,
   view: ViewSet,
   { metrics, logger }: BuildDependencies,
 ): void {
   metrics.blocksRejected.inc({ view: view.name });
-  const { blockId, streamId, processId } = block;
   logger.warn('block rejected', { view: view.name, blockId, streamId, processId, reason });
 }

@@ -2,6 +2,7 @@
 
 import type { Nanoseconds } from '@tracelake/domain';
 import type { RowColumns, RunContext, RunNotes, SourceBlock } from '@tracelake/lakehouse';
+import type { BlockToDecode } from '../decode/decode-messages.ts';
 
 /** Where the rows of a run go; nothing is written when there are none. */
 export interface RunFile {
@@ -20,6 +21,8 @@ export interface RunStart {
 export type RunCommand =
   | ({ readonly kind: 'start' } & RunStart)
   | { readonly kind: 'add'; readonly block: SourceBlock; readonly parsed: unknown }
+  /** Decodes the block first, on the run's own thread. */
+  | { readonly kind: 'decodeAndAdd'; readonly block: BlockToDecode }
   | { readonly kind: 'finish'; readonly file: RunFile }
   /** The run is of no more use; a file being written is given up. */
   | { readonly kind: 'drop' };
@@ -48,7 +51,12 @@ export interface RunFailure {
   readonly details: Readonly<Record<string, unknown>>;
 }
 
-/** `finished` answers the command `finish`. */
+/** What comes of `finish`; of `decodeAndAdd` why the block cannot be decoded; of the others nothing. */
+export interface RunResults {
+  readonly finished?: FinishedRun;
+  readonly undecodable?: string;
+}
+
 export type RunReply =
-  | { readonly callId: number; readonly finished: FinishedRun | undefined }
+  | { readonly callId: number; readonly results: RunResults }
   | { readonly callId: number; readonly failure: RunFailure };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunContext, SourceBlock, ViewSet } from '@tracelake/lakehouse';
+import { misbehavingBlock } from '../../test/misbehaving-block.ts';
 import {
   EXIT,
   FOLD,
@@ -13,6 +14,7 @@ import {
   view as misbehaving,
   THROW,
 } from '../../test/misbehaving-run.ts';
+import * as parsing from '../../test/misbehaving-view.ts';
 import { type RemoteRun, RunWorkerPool, type RunWorkerPoolOptions } from './run-worker-pool.ts';
 
 const view = misbehaving as unknown as ViewSet;
@@ -33,6 +35,7 @@ async function withPool(
   const lost: string[] = [];
   await using pool = new RunWorkerPool({
     workers: 1,
+    decodeTimeoutMs: 20_000,
     onWorkerLost: (reason) => lost.push(reason),
     ...options,
   });
@@ -152,5 +155,50 @@ test('a view that cannot be loaded fails its run alone', async () => {
     const request = { view: missing, context, carryIn: undefined };
     await assert.rejects(pool.startRun(request), { code: 'materializer.view-not-loaded' });
     assert.deepEqual(lost, []);
+  });
+});
+
+test('a block is decoded on the thread of its run, and one that cannot be leaves the run as it was', async () => {
+  await withPool({}, async (pool, lost) => {
+    await using run = await start(pool, FOLD);
+    const good = misbehavingBlock(parsing.DECODE);
+    assert.deepEqual(await run.decodeAndAdd(good, never), { undecodable: undefined });
+    assert.equal(good.payload.length, 0, 'the memory has moved');
+    const bad = await run.decodeAndAdd(misbehavingBlock(parsing.THROW), never);
+    assert.deepEqual(bad, { undecodable: 'this block is bad' });
+    const { rowCount } = await run.finish(fileAt('decoded.parquet'), never);
+    assert.equal(rowCount, 3);
+    assert.ok(pool.mayDecode(good.input.block));
+    assert.deepEqual(lost, []);
+  });
+});
+
+for (const [what, behaviour] of [
+  ['hangs', parsing.HANG],
+  ['ends', parsing.EXIT],
+] as const) {
+  test(`a block that ${what} the thread of its run is not decoded there again`, async () => {
+    await withPool({ decodeTimeoutMs: 300 }, async (pool, lost) => {
+      await using run = await start(pool, FOLD);
+      const bad = misbehavingBlock(behaviour);
+      const failure = { code: 'materializer.run-worker-lost', retryable: true };
+      await assert.rejects(run.decodeAndAdd(bad, never), failure);
+      assert.equal(lost.length, 1);
+      assert.ok(!pool.mayDecode(bad.input.block));
+      await using next = await start(pool, FOLD);
+      await next.decodeAndAdd(misbehavingBlock(parsing.DECODE), never);
+    });
+  });
+}
+
+test('giving up a run does not make its block suspect', async () => {
+  await withPool({ dropMs: 50 }, async (pool) => {
+    await using run = await start(pool, FOLD);
+    const block = misbehavingBlock(parsing.HANG);
+    const controller = new AbortController();
+    const decoding = run.decodeAndAdd(block, controller.signal);
+    setTimeout(() => controller.abort(new Error('enough')), 50);
+    await assert.rejects(decoding, { code: 'materializer.run-worker-lost' });
+    assert.ok(pool.mayDecode(block.input.block));
   });
 });

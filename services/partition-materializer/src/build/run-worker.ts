@@ -1,13 +1,20 @@
 /**
- * The body of a run worker: folds the decoded blocks of runs and writes their rows to Parquet files, so that
- * neither sorting nor encoding holds up the service's thread. Runs take turns between commands and row groups.
+ * The body of a run worker: folds the blocks of runs, decoded elsewhere or here, and writes their rows to Parquet files,
+ * so that neither sorting nor encoding holds up the service's thread. Runs take turns between commands and row groups.
  */
 
 import { parentPort } from 'node:worker_threads';
 import { AppError, ensureExists, errorMessage } from '@tracelake/domain';
-import { type Column, columnMemory, type RunBuilder, type ViewSet } from '@tracelake/lakehouse';
+import {
+  type Column,
+  columnMemory,
+  type RunBuilder,
+  type SourceBlock,
+  type ViewSet,
+} from '@tracelake/lakehouse';
 import { writeParquet } from '@tracelake/parquet';
-import { MaterializerError } from '../materializer-error.ts';
+import { decodeBlock, loadView } from '../decode/block-decoding.ts';
+import type { BlockToDecode } from '../decode/decode-messages.ts';
 import type {
   FinishedRun,
   RunCall,
@@ -15,6 +22,7 @@ import type {
   RunFailure,
   RunFile,
   RunReply,
+  RunResults,
   RunStart,
 } from './run-messages.ts';
 
@@ -26,8 +34,6 @@ interface OpenRun {
   readonly kept: ArrayBuffer[];
 }
 
-type AddCommand = Extract<RunCommand, { kind: 'add' }>;
-
 const port = ensureExists(parentPort, 'port to the service');
 const runs = new Map<number, OpenRun>();
 
@@ -37,26 +43,28 @@ port.on('message', (call: RunCall) => {
 
 async function answer({ callId, runId, command }: RunCall): Promise<RunReply> {
   try {
-    return { callId, finished: await carryOut(runId, command) };
+    return { callId, results: await carryOut(runId, command) };
   } catch (error) {
     return { callId, failure: failureOf(error) };
   }
 }
 
-async function carryOut(runId: number, command: RunCommand): Promise<FinishedRun | undefined> {
+async function carryOut(runId: number, command: RunCommand): Promise<RunResults> {
   switch (command.kind) {
     case 'start':
       runs.set(runId, await startRun(command));
-      return undefined;
+      return {};
     case 'add':
-      addBlock(runOf(runId), command);
-      return undefined;
+      addBlock(runOf(runId), command.block, command.parsed);
+      return {};
+    case 'decodeAndAdd':
+      return decodeAndAdd(runOf(runId), command.block);
     case 'finish':
-      return await finishRun(runOf(runId), command.file);
+      return { finished: await finishRun(runOf(runId), command.file) };
     case 'drop':
       runs.get(runId)?.dropped.abort(new Error('the run is of no more use'));
       runs.delete(runId);
-      return undefined;
+      return {};
   }
 }
 
@@ -66,21 +74,18 @@ async function startRun({ moduleUrl, context, carryIn }: RunStart): Promise<Open
   return { view, builder, dropped: new AbortController(), kept: [] };
 }
 
-function addBlock({ view, builder, kept }: OpenRun, { block, parsed }: AddCommand): void {
+function decodeAndAdd(run: OpenRun, block: BlockToDecode): RunResults {
+  const outcome = decodeBlock(run.view, block);
+  if (outcome.outcome === 'undecodable') return { undecodable: outcome.reason };
+  addBlock(run, block.input.block, outcome.parsed);
+  return {};
+}
+
+function addBlock({ view, builder, kept }: OpenRun, block: SourceBlock, parsed: unknown): void {
   const buffers = view.transferList(parsed);
   if (builder.keepsParsed) kept.push(...buffers);
   builder.add(block, parsed);
   if (!builder.keepsParsed) free(buffers);
-}
-
-async function loadView(moduleUrl: string): Promise<ViewSet> {
-  try {
-    const module: { readonly view?: ViewSet } = await import(moduleUrl);
-    return ensureExists(module.view, `export "view" of ${moduleUrl}`);
-  } catch (cause) {
-    const message = `cannot load a view: ${errorMessage(cause)}`;
-    throw new MaterializerError('materializer.view-not-loaded', message, { cause });
-  }
 }
 
 async function finishRun(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadFixture } from '@tracelake/test-kit';
-import { decodeBlockEnvelope, encodeBlockPayload } from '@tracelake/transit';
+import { misbehavingBlock } from '../../test/misbehaving-block.ts';
+import { DECODE, EAT_MEMORY, EXIT, HANG, THROW } from '../../test/misbehaving-view.ts';
 import {
   type DecodeRequest,
   DecodeWorkerPool,
@@ -13,22 +13,9 @@ const moduleUrl = new URL('../../test/misbehaving-view.ts', import.meta.url).hre
 
 /** The view misbehaves as the block's `objectCount` says. */
 function jobFor(behaviour: number): DecodeRequest {
-  const { requests } = loadFixture('small');
-  const body = requests.find(({ path }) => path.endsWith('insert_block'))?.body;
-  assert.ok(body);
-  const block = { ...decodeBlockEnvelope(body), objectCount: behaviour };
-  const payload = new Uint8Array(encodeBlockPayload(block.payload));
-  const reload = async () => encodeBlockPayload(block.payload);
-  const stream = { metadataSha256: block.contentSha256 };
-  const input = { block, stream } as unknown as DecodeRequest['input'];
-  return { moduleUrl, payload, reload, input };
+  const reload = async () => misbehavingBlock(behaviour).payload;
+  return { moduleUrl, reload, ...misbehavingBlock(behaviour) };
 }
-
-const DECODE = 1;
-const THROW = 2;
-const HANG = 3;
-const EXIT = 4;
-const EAT_MEMORY = 5;
 
 async function withPool(
   options: Partial<DecodeWorkerPoolOptions>,

@@ -7,7 +7,12 @@
 import { Worker } from 'node:worker_threads';
 import { errorMessage } from '@tracelake/domain';
 import { MaterializerError } from '../materializer-error.ts';
-import type { DecodeJob, DecodeReply } from './decode-messages.ts';
+import {
+  type DecodeJob,
+  type DecodeOutcome,
+  type DecodeReply,
+  movable,
+} from './decode-messages.ts';
 
 export interface DecodeWorkerPoolOptions {
   /** Threads; they start when first needed. */
@@ -18,10 +23,6 @@ export interface DecodeWorkerPoolOptions {
   readonly workerHeapMb: number;
   readonly onWorkerReplaced?: (reason: string) => void;
 }
-
-export type DecodeOutcome =
-  | { readonly outcome: 'decoded'; readonly parsed: unknown }
-  | { readonly outcome: 'undecodable'; readonly reason: string };
 
 export interface DecodeRequest extends Omit<DecodeJob, 'jobId' | 'payload'> {
   /** The object as stored; its memory moves to the worker. */
@@ -201,13 +202,6 @@ class WorkerThread {
     this.isDead = true;
     this.#finish?.({ outcome: 'lost', reason });
   }
-}
-
-/** Only memory of its own can move: a small object may lie in one that others use. */
-function movable(payload: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer, byteLength } = payload;
-  const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
-  return isOwn ? (payload as Uint8Array<ArrayBuffer>) : new Uint8Array(payload);
 }
 
 function closing(): MaterializerError {
