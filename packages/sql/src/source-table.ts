@@ -15,6 +15,8 @@ export interface DerivedTable {
   readonly name: string;
   /** A SELECT; it reads sources, and derived tables that stand before this one. */
   readonly sql: string;
+  /** The same with something else where it names such a table. */
+  sqlOver(tableOf: (table: string) => string): string;
 }
 
 const SPAN_TYPES = ['thread', 'async', 'both'];
@@ -88,11 +90,12 @@ export class SourceTables {
       const tables = new Map(
         Object.entries(view.sources(args)).map(([name, source]) => [name, this.#sourceOf(source)]),
       );
-      const sql = view.sql(args, (source) => {
-        const name = ensureExists(tables.get(source), `source ${source} of view ${view.name}`);
-        return `${LAKE_SCHEMA}.${quoteName(name)}`;
-      });
-      this.derived.push({ table, name: view.name, sql });
+      const sqlOver = (tableOf: (table: string) => string) =>
+        view.sql(args, (source) =>
+          tableOf(ensureExists(tables.get(source), `source ${source} of view ${view.name}`)),
+        );
+      const sql = sqlOver((name) => `${LAKE_SCHEMA}.${quoteName(name)}`);
+      this.derived.push({ table, name: view.name, sql, sqlOver });
     });
   }
 

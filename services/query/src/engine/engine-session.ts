@@ -13,7 +13,7 @@ import {
 import { ensureExists } from '@tracelake/domain';
 import { lakeMacros } from '@tracelake/sql';
 import { EngineError } from './engine-error.ts';
-import { createTableSql, quoteText } from './lake-tables.ts';
+import { createTablesSql, filesOf, quoteText } from './lake-tables.ts';
 import type { EngineSettings, QueryParameter, RunRequest, StatementSources } from './protocol.ts';
 import { type ReadStatement, readStatement } from './statement-reading.ts';
 
@@ -69,13 +69,12 @@ export class EngineSession {
 
   /** Defines the tables, locks the instance and starts the statement that was analysed. */
   async start(request: RunRequest): Promise<DuckDBResult> {
-    const { sql, derived } = ensureExists(this.#statement, 'analysed statement');
+    const statement = ensureExists(this.#statement, 'analysed statement');
+    const { sql } = statement;
     if (sql === undefined) {
       throw new EngineError('query.engine-failed', 'an explained statement is not run');
     }
-    const tables = [...request.tables, ...derived];
-    const files = request.tables.flatMap((table) => ('files' in table ? table.files : []));
-    const own = [...tables.map((table) => createTableSql(table, request.range)), ...lockSql(files)];
+    const own = [...createTablesSql(request, statement), ...lockSql(filesOf(request.tables))];
     await this.#connection.run(own.join('\n;\n'));
     const extracted = await this.#connection.extractStatements(await sql);
     if (extracted.count !== 1) {

@@ -1,18 +1,57 @@
 /** SQL text of the tables that a statement reads. Names and paths are ours, and quoted all the same. */
 
-import type { RunRequest, TableColumn, TableDefinition } from './protocol.ts';
+import { ensureExists } from '@tracelake/domain';
+import type { RunRequest, StoredRows, TableColumn, TableDefinition } from './protocol.ts';
+import type { ReadStatement } from './statement-reading.ts';
 
 type Range = RunRequest['range'];
+type Reading = Pick<ReadStatement, 'derived' | 'named'>;
 
-export function createTableSql(definition: TableDefinition, range: Range): string {
-  const name = `lake.${quoteName(definition.table)}`;
-  const body = 'sql' in definition ? definition.sql : filesSql(definition, range);
-  return `CREATE VIEW ${name} AS ${body}`;
+/**
+ * The views that a statement names. What they are made from stands inside them: DuckDB binds a view, with all that lies
+ * below it and the files, whenever it is created and each time another one names it.
+ */
+export function createTablesSql(
+  { tables, range }: Pick<RunRequest, 'tables' | 'range'>,
+  { derived, named }: Reading,
+): string[] {
+  const bodies = new Map<string, string>();
+  for (const table of tables) bodies.set(table.table, bodySql(table, range));
+  for (const { table, sqlOver } of derived) {
+    const body = (name: string) => ensureExists(bodies.get(name), `table ${name}`);
+    bodies.set(
+      table,
+      sqlOver((name) => `(${body(name)}\n)`),
+    );
+  }
+  // SQL names the tables before it.
+  const keepsAll = tables.some((table) => 'sql' in table);
+  return [...bodies]
+    .filter(([table]) => keepsAll || named.has(table))
+    .map(([table, body]) => `CREATE VIEW lake.${quoteName(table)} AS ${body}`);
 }
 
-type FilesDefinition = Extract<TableDefinition, { files: readonly string[] }>;
+/** All that a statement may open. */
+export function filesOf(tables: readonly TableDefinition[]): string[] {
+  return tables.flatMap((table) => {
+    if ('files' in table) return table.files;
+    return 'parts' in table ? table.parts.flatMap(({ files }) => files) : [];
+  });
+}
 
-function filesSql(definition: FilesDefinition, range: Range): string {
+function bodySql(definition: TableDefinition, range: Range): string {
+  if ('sql' in definition) return definition.sql;
+  if ('files' in definition) return filesSql(definition, range);
+  const selects = definition.parts.map(({ named, ...rows }) => {
+    const texts = Object.entries(named).map(
+      ([name, text]) => `${quoteText(text)} AS ${quoteName(name)}`,
+    );
+    return `SELECT ${texts.join(', ')}, * FROM (${filesSql(rows, range)})`;
+  });
+  return selects.join(' UNION ALL ');
+}
+
+function filesSql(definition: StoredRows, range: Range): string {
   const { columns, files } = definition;
   if (files.length === 0) {
     const nulls = columns.map(({ name, type }) => `NULL::${sqlType(type)} AS ${quoteName(name)}`);
@@ -28,7 +67,7 @@ function columnSql({ name, type }: TableColumn): string {
   return type === 'string-list' ? `from_json(${quoted}, '["VARCHAR"]') AS ${quoted}` : quoted;
 }
 
-function predicate({ timePredicate }: FilesDefinition, { beginNs, endNs }: Range): string {
+function predicate({ timePredicate }: StoredRows, { beginNs, endNs }: Range): string {
   if (timePredicate === undefined) return '';
   const terms: string[] = [];
   if (endNs !== undefined) terms.push(`${quoteName(timePredicate.begin)} <= ${timestamp(endNs)}`);

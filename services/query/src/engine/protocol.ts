@@ -22,17 +22,26 @@ export interface TableColumn {
   readonly type: ColumnType | 'string-list';
 }
 
-/** A table of the schema `lake`: files on this machine, or SQL over tables defined before it. */
-export type TableDefinition =
-  | {
-      readonly table: string;
-      /** Absolute paths of Parquet files; none gives a table without rows. */
-      readonly files: readonly string[];
-      readonly columns: readonly TableColumn[];
-      /** Rows with `begin <= range end` and `end >= range begin` stay; both columns may be one. */
-      readonly timePredicate?: { readonly begin: string; readonly end: string } | undefined;
-    }
-  | { readonly table: string; readonly sql: string };
+/** Rows that lie in files. */
+export interface StoredRows {
+  /** Absolute paths of Parquet files on this machine; none gives no rows. */
+  readonly files: readonly string[];
+  readonly columns: readonly TableColumn[];
+  /** Rows with `begin <= range end` and `end >= range begin` stay; both columns may be one. */
+  readonly timePredicate?: { readonly begin: string; readonly end: string } | undefined;
+}
+
+/** Rows that follow others, after text columns that are the same in all of them. */
+export interface NamedRows extends StoredRows {
+  readonly named: Readonly<Record<string, string>>;
+}
+
+/** A table of the schema `lake`: files, some of them after others, or SQL over tables defined before it. */
+export type TableDefinition = { readonly table: string } & (
+  | StoredRows
+  | { readonly parts: readonly NamedRows[] }
+  | { readonly sql: string }
+);
 
 export type ResultFormat = 'json' | 'ndjson' | 'csv' | 'arrow';
 

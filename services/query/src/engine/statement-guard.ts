@@ -52,24 +52,29 @@ const TABLE_REFS = new Set([
 /** System catalogs answer to unqualified names: not even a CTE may be called so. */
 const SYSTEM_NAME = /^(duckdb_|pg_|sqlite_|pragma_|information_schema)/i;
 
-/** Throws `query.unknown-table`, `query.function-refused` or `query.not-a-select`. */
+/**
+ * Gives the tables of the lake that the statement names. Throws `query.unknown-table`, `query.function-refused` or
+ * `query.not-a-select`.
+ */
 export function checkRewritten(
   tree: unknown,
   lakeTables: ReadonlySet<string>,
   macros: ReadonlySet<string>,
-): void {
+): ReadonlySet<string> {
   const statements = isNode(tree) ? tree.statements : undefined;
   if (!Array.isArray(statements) || statements.length !== 1) {
     throw new EngineError('query.several-statements', 'one statement at a time');
   }
+  const named = new Set<string>();
   const names = new Set<string>();
   visit(tree, (node) => collectCteNames(node, names));
   visit(tree, (node) => {
     if (node.class === undefined && 'sample' in node && 'alias' in node) {
-      checkTableRef(node, { lakeTables, macros, ctes: names });
+      checkTableRef(node, { lakeTables, macros, ctes: names, named });
     }
     if (node.class === 'FUNCTION' || node.class === 'WINDOW') checkFunction(node);
   });
+  return named;
 }
 
 type Node = Record<string, unknown>;
@@ -78,6 +83,8 @@ interface Known {
   readonly lakeTables: ReadonlySet<string>;
   readonly macros: ReadonlySet<string>;
   readonly ctes: ReadonlySet<string>;
+  /** Of `lakeTables`, those met. */
+  readonly named: Set<string>;
 }
 
 function checkTableRef(node: Node, known: Known): void {
@@ -99,10 +106,13 @@ function checkTableRef(node: Node, known: Known): void {
   }
 }
 
-function checkBaseTable(node: Node, { lakeTables, ctes }: Known): void {
+function checkBaseTable(node: Node, { lakeTables, ctes, named }: Known): void {
   const name = String(node.table_name);
   const plain = node.catalog_name === '' && (node.at_clause ?? null) === null;
-  if (plain && node.schema_name === 'lake' && lakeTables.has(name)) return;
+  if (plain && node.schema_name === 'lake' && lakeTables.has(name)) {
+    named.add(name);
+    return;
+  }
   const isCte = plain && node.schema_name === '' && ctes.has(name.toLowerCase());
   if (isCte && !SYSTEM_NAME.test(name)) return;
   throw new EngineError('query.unknown-table', `there is no table ${name}`);

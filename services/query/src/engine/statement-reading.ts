@@ -19,8 +19,10 @@ import { checkRewritten } from './statement-guard.ts';
 export type AskText = (sql: string, parameter: string) => Promise<string>;
 
 export interface ReadStatement extends StatementSources {
-  /** What is created over the sources, in this order. */
+  /** What is made from the sources, each from those before it. */
   readonly derived: readonly DerivedTable[];
+  /** Of sources and derived tables, those that the statement itself reads. */
+  readonly named: ReadonlySet<string>;
   /**
    * What is run: DuckDB's own printing of the checked tree, which goes on while the sources are made ready. Undefined for
    * a statement that is explained.
@@ -43,11 +45,11 @@ export async function readStatement(text: string, ask: AskText): Promise<ReadSta
     const analysis = await analyseSql(text, catalog, (sql) => ask(SERIALISE_SQL, sql));
     const { explain, sources, derived, rewritten } = analysis;
     const known = [...sources, ...derived].map(({ table }) => table);
-    checkRewritten(rewritten, new Set(known), macroNames);
+    const named = checkRewritten(rewritten, new Set(known), macroNames);
     const sql = explain ? undefined : print(rewritten, ask);
     // Met by whoever runs the statement.
     sql?.catch(() => undefined);
-    return { explain, sources, derived, sql };
+    return { explain, sources, derived, named, sql };
   } catch (error) {
     throw translated(error);
   }

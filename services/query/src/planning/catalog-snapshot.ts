@@ -249,10 +249,10 @@ function readJson(path: string, columns: readonly SqlColumn[]): string {
   return `read_json(${quoteText(path)}, format = 'newline_delimited', columns = {${types.join(', ')}})`;
 }
 
-export function quoteText(text: string): string {
+function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-export function quoteName(name: string): string {
+function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

@@ -27,16 +27,10 @@ import {
   ProcessRepository,
   type ReadLease,
 } from '@tracelake/storage';
-import type { SourceRef, TableDefinition } from '../engine/protocol.ts';
+import type { NamedRows, SourceRef, TableDefinition } from '../engine/protocol.ts';
 import { QueryError } from '../query-error.ts';
 import { readBlockObjects } from './block-objects.ts';
-import {
-  quoteName,
-  quoteText,
-  readCatalogSources,
-  tableColumn,
-  writeRows,
-} from './catalog-snapshot.ts';
+import { readCatalogSources, tableColumn, writeRows } from './catalog-snapshot.ts';
 import { EXPLANATION_COLUMNS, explain } from './explanation.ts';
 import { chooseFiles, type Receipt, receiptOf } from './partition-choice.ts';
 import {
@@ -326,18 +320,13 @@ async function viewTables(
     for (const one of read) paths.push(...(await files.open(one, range)));
     return [{ table, files: paths, columns, timePredicate }];
   }
-  const parts: TableDefinition[] = [];
-  const selects: string[] = [];
+  const parts: NamedRows[] = [];
   for (const one of read) {
     const paths = await files.open(one, range);
-    if (paths.length === 0) continue;
-    const part = `${table}_${parts.length}`;
-    parts.push({ table: part, files: paths, columns, timePredicate });
-    selects.push(
-      `SELECT ${quoteText(one.instance)} AS stream_id, ${quoteText(threadNameOf(one))} AS thread_name, * FROM lake.${quoteName(part)}`,
-    );
+    const named = { stream_id: one.instance, thread_name: threadNameOf(one) };
+    if (paths.length > 0) parts.push({ named, files: paths, columns, timePredicate });
   }
-  if (selects.length > 0) return [...parts, { table, sql: selects.join(' UNION ALL ') }];
+  if (parts.length > 0) return [{ table, parts }];
   const named = ['stream_id', 'thread_name'].map((name) => ({ name, type: 'string' }) as const);
   return [{ table, files: [], columns: [...named, ...columns] }];
 }
