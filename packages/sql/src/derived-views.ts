@@ -199,11 +199,24 @@ function filledIn(
   args: readonly string[],
   tableOf: (source: string) => string,
 ): string {
+  return templateOf(file).replace(
+    /\{\{(\$?)(\w+)\}\}/g,
+    (_mark, argument: string, name: string) => {
+      if (argument === '') return tableOf(name);
+      const value = args[parameters.findIndex((parameter) => parameter.name === name)];
+      assert(value !== undefined, `argument ${name} of ${file}`);
+      return quoteText(value);
+    },
+  );
+}
+
+/** Read once: a statement waits for them. */
+const templates = new Map<string, string>();
+
+function templateOf(file: string): string {
+  const known = templates.get(file);
+  if (known !== undefined) return known;
   const text = readFileSync(new URL(`./views/${file}.sql`, import.meta.url), 'utf8');
-  return text.replace(/\{\{(\$?)(\w+)\}\}/g, (_mark, argument: string, name: string) => {
-    if (argument === '') return tableOf(name);
-    const value = args[parameters.findIndex((parameter) => parameter.name === name)];
-    assert(value !== undefined, `argument ${name} of ${file}`);
-    return quoteText(value);
-  });
+  templates.set(file, text);
+  return text;
 }
