@@ -10,14 +10,12 @@ const CELL_BYTES = 64;
 const ZERO = 0x30;
 const MINUS = 0x2d;
 
-/** One or nought for each byte, for {@link ByteSink.copyWithout}. */
-export type ByteSet = Uint8Array;
-
-export function byteSet(members: Iterable<number>): ByteSet {
-  const set = new Uint8Array(256);
-  for (const member of members) set[member] = 1;
-  return set;
-}
+/** The first character that is no control character. */
+const SPACE = 0x20;
+/** One, and the space, in each byte of a word; and its highest bit. */
+const EACH_BYTE = 0x01010101;
+const SPACES = SPACE * EACH_BYTE;
+const HIGH_BITS = 0x80808080 | 0;
 
 export class ByteSink {
   bytes: Uint8Array = new Uint8Array(START_BYTES);
@@ -62,29 +60,32 @@ export class ByteSink {
     for (let index = 0; index < length; index++) this.bytes[this.at++] = bytes[index] ?? 0;
   }
 
-  /** Copies bytes that hold no member of the set; one that does gives false and leaves nothing. */
-  copyWithout(set: ByteSet, from: DataView, begin: number, length: number): boolean {
+  /**
+   * Copies bytes none of which is a control character or either of the two, both of them ASCII; others give false and leave nothing.
+   */
+  copyPlain(from: DataView, begin: number, length: number, one: number, other: number): boolean {
     this.reserve(length);
     const to = this.#view;
     const shift = this.at - begin;
     const end = begin + length;
+    const ones = one * EACH_BYTE;
+    const others = other * EACH_BYTE;
+    // Of each of four bytes the highest bit, when it is below 0x20 or one of the two.
     let met = 0;
     let at = begin;
     for (; at + 4 <= end; at += 4) {
       const word = from.getInt32(at, true);
-      met |=
-        (set[word & 0xff] ?? 0) |
-        (set[(word >>> 8) & 0xff] ?? 0) |
-        (set[(word >>> 16) & 0xff] ?? 0) |
-        (set[word >>> 24] ?? 0);
+      const a = word ^ ones;
+      const b = word ^ others;
+      met |= ((word - SPACES) & ~word) | ((a - EACH_BYTE) & ~a) | ((b - EACH_BYTE) & ~b);
       to.setInt32(at + shift, word, true);
     }
+    if ((met & HIGH_BITS) !== 0) return false;
     for (; at < end; at++) {
       const byte = from.getUint8(at);
-      met |= set[byte] ?? 0;
+      if (byte < SPACE || byte === one || byte === other) return false;
       to.setUint8(at + shift, byte);
     }
-    if (met !== 0) return false;
     this.at += length;
     return true;
   }

@@ -42,7 +42,7 @@ export function cellColumn(column: ResultColumn, style: CellStyle): CellColumn {
 function textColumn(column: ResultColumn, style: CellStyle): CellColumn {
   const texts = new TextVector(column.index);
   const write: CellWriter = (sink, row) => {
-    style.text(sink, texts.bytesOf(row), texts.begins[row] ?? 0, texts.lengths[row] ?? 0);
+    style.text(sink, texts.bytesOf(row), texts.beginOf(row), texts.lengths[row] ?? 0);
   };
   return (chunk) => {
     texts.read(chunk);

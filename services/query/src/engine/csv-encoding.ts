@@ -1,5 +1,5 @@
 import type { DuckDBDataChunk, DuckDBValue } from '@duckdb/node-api';
-import { ByteSink, byteSet } from './byte-sink.ts';
+import { ByteSink } from './byte-sink.ts';
 import { type CellColumn, type CellStyle, cellColumn } from './cell-writing.ts';
 import type { ResultColumn } from './result-columns.ts';
 import type { ResultEncoder } from './result-encoder.ts';
@@ -55,23 +55,30 @@ const LINE_END = 0x0a;
 const RETURN = 0x0d;
 const QUOTE = 0x22;
 
-/** What a field must be quoted for. */
-const QUOTED = byteSet([COMMA, LINE_END, RETURN, QUOTE]);
-
-/** {@link quoteField} for bytes: a field that turns out to need quotes is begun again. */
+/** {@link quoteField} for bytes. */
 function writeField(sink: ByteSink, bytes: DataView, begin: number, length: number): void {
-  if (length > 0 && sink.copyWithout(QUOTED, bytes, begin, length)) return;
+  if (length > 0 && sink.copyPlain(bytes, begin, length, COMMA, QUOTE)) return;
+  const quote = length === 0 || needsQuotes(bytes, begin, length);
   sink.reserve(length * 2 + 2);
   const { bytes: out } = sink;
   let to = sink.at;
-  out[to++] = QUOTE;
+  if (quote) out[to++] = QUOTE;
   for (let from = begin; from < begin + length; from++) {
     const byte = bytes.getUint8(from);
     if (byte === QUOTE) out[to++] = QUOTE;
     out[to++] = byte;
   }
-  out[to++] = QUOTE;
+  if (quote) out[to++] = QUOTE;
   sink.at = to;
+}
+
+/** Control characters but line ends stand as they are. */
+function needsQuotes(bytes: DataView, begin: number, length: number): boolean {
+  for (let at = begin; at < begin + length; at++) {
+    const byte = bytes.getUint8(at);
+    if (byte === COMMA || byte === QUOTE || byte === LINE_END || byte === RETURN) return true;
+  }
+  return false;
 }
 
 function quoteField(text: string): string {

@@ -1,5 +1,5 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
-import { ByteSink, byteSet } from './byte-sink.ts';
+import { ByteSink } from './byte-sink.ts';
 import { type CellColumn, type CellStyle, cellColumn } from './cell-writing.ts';
 import type { ResultColumn } from './result-columns.ts';
 import type { ResultEncoder } from './result-encoder.ts';
@@ -7,8 +7,6 @@ import { integerText, jsonText } from './text-values.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-/** The first character that JSON takes unescaped. */
-const SPACE = 0x20;
 
 const STYLE: CellStyle = {
   null: Buffer.from('null'),
@@ -64,14 +62,11 @@ export class JsonEncoder implements ResultEncoder {
 
 const NOTHING = new Uint8Array(0);
 
-/** What JSON escapes. */
-const ESCAPED = byteSet([...Array(SPACE).keys(), QUOTE, BACKSLASH]);
-
 /** What `JSON.stringify` gives, for bytes: a text that holds anything to escape goes through it. */
 function writeText(sink: ByteSink, bytes: DataView, begin: number, length: number): void {
   const start = sink.at;
   sink.byte(QUOTE);
-  if (sink.copyWithout(ESCAPED, bytes, begin, length)) {
+  if (sink.copyPlain(bytes, begin, length, QUOTE, BACKSLASH)) {
     sink.byte(QUOTE);
     return;
   }

@@ -46,6 +46,22 @@ test('texts of any length and place come back, a byte order mark at their start 
   }
 });
 
+test('each character stands as it is or not, wherever in a text it is', async () => {
+  const codes = Array.from({ length: 0xff }, (_, index) => index + 1);
+  const texts = codes.flatMap((code) =>
+    ['', 'a', 'abc', 'abcdefg', 'abcdefghijklmn'].map((before) => {
+      return `${before}${String.fromCharCode(code)}${code % 3 === 0 ? 'z' : ''}`;
+    }),
+  );
+  const sql = `SELECT unnest([${texts.map(quote).join(', ')}]) AS t`;
+  const csv = texts.map((text) =>
+    /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text,
+  );
+  assert.equal((await engine.answer(sql, { format: 'csv' })).toString(), `t\n${csv.join('\n')}\n`);
+  const json = texts.map((text) => `{"t":${JSON.stringify(text)}}\n`);
+  assert.equal((await engine.answer(sql, { format: 'ndjson' })).toString(), json.join(''));
+});
+
 test('integers at the edges of 64 bits and of a double', async () => {
   const edges = [0n, 9n, 10n, 999_999_999n, 1_000_000_000n, 2n ** 31n, 2n ** 32n, 10n ** 15n];
   const longs = [...edges, 2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 1n, 10n ** 18n, 2n ** 63n - 1n];
