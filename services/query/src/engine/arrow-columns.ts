@@ -24,7 +24,7 @@ import {
   Vector,
 } from 'apache-arrow';
 import { arrowTypeOf, dataFromValues } from './arrow-values.ts';
-import { readBytes, readValidity } from './column-memory.ts';
+import { copyBytes, readValidity } from './column-memory.ts';
 import { isText, type ResultColumn, readText, readValues } from './result-columns.ts';
 
 /** Gathers one column; after `take` it begins anew. */
@@ -124,7 +124,7 @@ class FixedGatherer implements ColumnGatherer {
   }
 
   add(chunk: DuckDBDataChunk): number {
-    const bytes = readBytes(chunk, this.#column.index, this.#fixed.width).slice();
+    const bytes = copyBytes(chunk, this.#column.index, this.#fixed.width);
     this.#valid.add(chunk.rowCount, readValidity(chunk, this.#column.index).isValid);
     this.#parts.push(bytes);
     return bytes.byteLength;

@@ -1,4 +1,4 @@
-/** A column of a chunk as it lies in DuckDB's memory. */
+/** A column of a chunk, byte by byte as it lies in DuckDB's memory. */
 
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
@@ -17,10 +17,37 @@ export function readValidity(chunk: DuckDBDataChunk, column: number): Validity {
   return { hasNulls: true, isValid: (row) => (((bits[row >> 3] ?? 0) >> (row & 7)) & 1) === 1 };
 }
 
-/**
- * The bytes of a column of fixed width, in DuckDB's memory: gone with the chunk.
- */
-export function readBytes(chunk: DuckDBDataChunk, column: number, width: number): Uint8Array {
+/** The bytes of a column of fixed width, for the caller to keep: the binding copies what it reads. */
+export function copyBytes(chunk: DuckDBDataChunk, column: number, width: number): Uint8Array {
   const vector = duckdb.data_chunk_get_vector(chunk.chunk, column);
   return duckdb.vector_get_data(vector, chunk.rowCount * width);
+}
+
+/** The same until {@link freeCopies}. */
+export function readBytes(chunk: DuckDBDataChunk, column: number, width: number): Uint8Array {
+  return noted(copyBytes(chunk, column, width));
+}
+
+/** The bytes that a pointer within bytes that were read leads to, until {@link freeCopies}. */
+export function readPointed(bytes: ArrayBuffer, pointerAt: number, length: number): Uint8Array {
+  return noted(duckdb.get_data_from_pointer(bytes, pointerAt, length));
+}
+
+let copies: Uint8Array[] = [];
+
+function noted(copy: Uint8Array): Uint8Array {
+  copies.push(copy);
+  return copy;
+}
+
+/**
+ * Gives back the memory of all that was read, 100 KB and more of a chunk, for the next one. Left to the collector, each
+ * chunk would be copied to memory that is new to the process.
+ */
+export function freeCopies(): void {
+  for (const { buffer, byteLength } of copies) {
+    // A part of something larger has neighbours.
+    if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+  }
+  copies = [];
 }

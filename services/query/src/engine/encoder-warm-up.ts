@@ -14,6 +14,7 @@ import {
   TIMESTAMP_NS,
   VARCHAR,
 } from '@duckdb/node-api';
+import { freeCopies } from './column-memory.ts';
 import { CsvEncoder } from './csv-encoding.ts';
 import { JsonEncoder } from './json-encoding.ts';
 import type { ResultColumn } from './result-columns.ts';
@@ -48,6 +49,7 @@ export async function warmUpEncoders(): Promise<void> {
   for (const encoder of [new CsvEncoder(columns), new JsonEncoder(columns, 'lines')]) {
     for (let count = 0; count < CHUNKS; count++) {
       encoder.add(chunk);
+      freeCopies();
       await new Promise(setImmediate);
     }
   }

@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import type { DuckDBResult } from '@duckdb/node-api';
 import { ArrowEncoder } from './arrow-encoding.ts';
+import { freeCopies } from './column-memory.ts';
 import { CsvEncoder } from './csv-encoding.ts';
 import { EngineError } from './engine-error.ts';
 import { JsonEncoder } from './json-encoding.ts';
@@ -42,6 +43,7 @@ export async function streamResult(
     next.catch(() => undefined);
     tally.rows(chunk.rowCount);
     const bytes = tally.bytes(encoder.add(chunk));
+    freeCopies();
     await written;
     written = pipe.write(bytes);
     written.catch(() => undefined);

@@ -5,8 +5,7 @@
  */
 
 import type { DuckDBDataChunk } from '@duckdb/node-api';
-import duckdb from '@duckdb/node-bindings';
-import { readBytes, readValidity, type Validity } from './column-memory.ts';
+import { readBytes, readPointed, readValidity, type Validity } from './column-memory.ts';
 import { EngineError } from './engine-error.ts';
 
 /** A `string_t`: length, then either the bytes themselves or a prefix and a pointer. */
@@ -33,7 +32,7 @@ const NOWHERE = new DataView(new ArrayBuffer(0));
 /** Rows of a chunk, as DuckDB makes them; a longer one makes what is held longer. */
 const CHUNK_ROWS = 2048;
 
-/** The texts of a column, a chunk at a time, in DuckDB's memory: gone with the chunk. Those of nulls are empty. */
+/** The texts of a column, a chunk at a time, until `freeCopies`. Those of nulls are empty. */
 export class TextVector {
   /** The `string_t`s, four words a row. */
   words: Int32Array = new Int32Array(0);
@@ -142,7 +141,7 @@ export class TextVector {
   #readStretch(row: number, length: number): DataView {
     const { buffer, byteOffset } = this.words;
     const pointerAt = byteOffset + row * STRING_BYTES + POINTER_AT;
-    const bytes = duckdb.get_data_from_pointer(buffer as ArrayBuffer, pointerAt, length);
+    const bytes = readPointed(buffer as ArrayBuffer, pointerAt, length);
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 }
