@@ -25,12 +25,14 @@ export async function sendAnswer(answer: StreamedAnswer): Promise<number> {
   response.writeHead(200, { ...answer.headers });
   let byteCount = 0;
   const send = async (bytes: Uint8Array | string) => {
+    // By now the socket has mostly taken what was written before this piece came.
+    if (response.writableNeedDrain) await happened(answer, 'drain', () => {});
+    signal.throwIfAborted();
     byteCount += Buffer.byteLength(bytes);
     const onTaken = (error?: Error | null) => {
       if (!error && typeof bytes !== 'string') freeNow(bytes);
     };
-    if (!response.write(bytes, onTaken)) await happened(answer, 'drain', () => {});
-    signal.throwIfAborted();
+    response.write(bytes, onTaken);
   };
   if (before !== undefined) await send(before);
   for await (const chunk of body) await send(chunk);
