@@ -19,6 +19,7 @@ export {
   parseUuid,
   type StreamId,
 } from './ids.ts';
+export { freeOwnMemory, hasOwnMemory } from './own-memory.ts';
 export { Secret } from './secret.ts';
 export { TextDictionary, TextMap } from './text-map.ts';
 export {

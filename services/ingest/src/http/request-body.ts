@@ -3,6 +3,7 @@
  * know or ignore the body limit for streams, so the bytes are counted here as they come.
  */
 import type { IncomingMessage } from 'node:http';
+import { freeOwnMemory } from '@tracelake/domain';
 import { type ByteBudget, type ByteReservation, ProblemError } from '@tracelake/service-kit';
 import type { ReceiveBuffers } from './receive-buffers.ts';
 
@@ -69,7 +70,8 @@ function collect(request: IncomingMessage, options: CollectOptions): Promise<Uin
     if (receivedBytes > options.maxBodyBytes) return stop(tooLarge(options.maxBodyBytes));
     if (receivedBytes <= options.declaredBytes) {
       placedBytes += chunk.copy(whole, placedBytes);
-      releaseMemory(chunk);
+      // Small chunks are views of memory that others use too.
+      freeOwnMemory(chunk);
       return;
     }
     // A chunked body pays as it comes.
@@ -93,14 +95,6 @@ function collect(request: IncomingMessage, options: CollectOptions): Promise<Uin
   // The stream's own error listener stays: an abort after the answer must not be an uncaught exception.
   request.on('error', onGone).on('data', onData).on('end', onEnd).on('close', onGone);
   return promise;
-}
-
-/**
- * Gives a chunk's memory back now: megabytes that wait for the collector of garbage make it hurry, which costs more than
- * all the rest of receiving. Small chunks may be views of memory that others use too.
- */
-function releaseMemory({ buffer, byteLength }: Buffer<ArrayBuffer>): void {
-  if (buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 function tooLarge(limit: number): ProblemError {

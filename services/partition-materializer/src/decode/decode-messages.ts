@@ -1,5 +1,6 @@
 /** What travels between the service's thread and its decode workers. */
 
+import { hasOwnMemory } from '@tracelake/domain';
 import type { ParseInput } from '@tracelake/lakehouse';
 
 /** `payload` is the object as stored; its buffer moves to the thread that decodes it, which frees it. */
@@ -26,7 +27,5 @@ export type DecodeReply = { readonly jobId: number } & (
 
 /** Only memory of its own can move: a small object may lie in one that others use. */
 export function movable(payload: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer, byteLength } = payload;
-  const isOwn = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
-  return isOwn ? (payload as Uint8Array<ArrayBuffer>) : new Uint8Array(payload);
+  return hasOwnMemory(payload) ? payload : new Uint8Array(payload);
 }

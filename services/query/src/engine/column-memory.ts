@@ -2,6 +2,7 @@
 
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
+import { freeOwnMemory } from '@tracelake/domain';
 
 /** Which rows of a chunk's column hold a value. */
 export interface Validity {
@@ -45,9 +46,6 @@ function noted(copy: Uint8Array): Uint8Array {
  * chunk would be copied to memory that is new to the process.
  */
 export function freeCopies(): void {
-  for (const { buffer, byteLength } of copies) {
-    // A part of something larger has neighbours.
-    if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
-  }
+  for (const copy of copies) freeOwnMemory(copy);
   copies = [];
 }

@@ -4,6 +4,7 @@
  */
 
 import type { ServerResponse } from 'node:http';
+import { freeOwnMemory } from '@tracelake/domain';
 import { responseEvent } from '@tracelake/service-kit';
 import { QueryError } from '../query-error.ts';
 
@@ -30,7 +31,7 @@ export async function sendAnswer(answer: StreamedAnswer): Promise<number> {
     signal.throwIfAborted();
     byteCount += Buffer.byteLength(bytes);
     const onTaken = (error?: Error | null) => {
-      if (!error && typeof bytes !== 'string') freeNow(bytes);
+      if (!error && typeof bytes !== 'string') freeOwnMemory(bytes);
     };
     response.write(bytes, onTaken);
   };
@@ -39,15 +40,6 @@ export async function sendAnswer(answer: StreamedAnswer): Promise<number> {
   if (after !== undefined) await send(after);
   await happened(answer, 'finish', () => response.end());
   return byteCount;
-}
-
-/**
- * Gives the memory of bytes that nobody reads any more to whoever asks next. Left to the collector it waits until
- * many megabytes have come together, all of them memory that is new to the process.
- */
-function freeNow({ buffer, byteLength }: Uint8Array): void {
-  // A part of something larger has neighbours.
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 /** A last line for a reader of lines, before the connection is cut. */
