@@ -3,8 +3,9 @@
  * builder called directly, and by two lanes on as many CPU tokens as there are cores beside two independent threads
  * that only spin. The same for 1 to 16 lanes on paper, from the measured part that goes on one at a time.
  * A machine's speed changes within seconds, so figures are compared with those of the same round, measured right after each
- * other, and what counts is the median of the rounds' ratios. `--spans N` of each process (default 1,400,000 in six blocks
- * of 2.9 MB), `--rounds N` (default 15, least 5). What should not differ is compared on two blocks, in three times as many rounds.
+ * other, and what counts is the median of the rounds' ratios. `--spans N` of each process (default 4,200,000 in
+ * 18 blocks of 2.9 MB, so that the moment when one lane has ended and the other has not is a small part), `--rounds N`
+ * (default 15, least 5). What should not differ is compared on two blocks, in three times as many rounds.
  */
 
 import { availableParallelism } from 'node:os';
@@ -27,7 +28,7 @@ import { openSpinners } from './spinners.ts';
 
 const { values } = parseArgs({
   options: {
-    spans: { type: 'string', default: '1400000' },
+    spans: { type: 'string', default: '4200000' },
     rounds: { type: 'string', default: '15' },
   },
   strict: false,
@@ -55,8 +56,10 @@ const WORK = {
   'small, one lane': { run: (rig) => rig.buildInOneLane() },
   'one lane on one core': { onOneCore: true, run: (rig) => rig.buildInLanes(1) },
   'two lanes': { run: (rig) => rig.buildInLanes(2) },
-  'one spinner': { run: () => spinners.spin(1, 'registers') },
-  'two spinners': { run: () => spinners.spin(2, 'registers') },
+  'one spinner': { run: () => spinners.spin(1, 'whole core') },
+  'two spinners': { run: () => spinners.spin(2, 'whole core') },
+  'one chain': { run: () => spinners.spin(1, 'one chain') },
+  'two chains': { run: () => spinners.spin(2, 'one chain') },
   'one lane': { run: (rig) => rig.buildInLanes(1) },
   'one reference loop': { run: () => spinners.spin(1, 'reference loop') },
   'two reference loops': { run: () => spinners.spin(2, 'reference loop') },
@@ -142,6 +145,8 @@ const twoSpinners: (round: Round) => number = (round) =>
   (2 * round('one spinner').wallMs) / round('two spinners').wallMs;
 /** Elsewhere something else had a core meanwhile, and two lanes could show nothing. */
 const hasTwoCores: (round: Round) => boolean = (round) => twoSpinners(round) >= SPINNERS_MIN;
+const twoChains: (round: Round) => number = (round) =>
+  (2 * round('one chain').wallMs) / round('two chains').wallMs;
 const twoLoops: (round: Round) => number = (round) =>
   (2 * round('one reference loop').wallMs) / round('two reference loops').wallMs;
 const RATIOS = {
@@ -159,6 +164,11 @@ const RATIOS = {
     (round) => twoLanes(round) / twoSpinners(round),
     large,
     hasTwoCores,
+  ),
+  'two chains to one': inEachRound(twoChains, large),
+  'two lanes to one, of the chains': inEachRound(
+    (round) => twoLanes(round) / twoChains(round),
+    large,
   ),
   'two reference loops to one': inEachRound(twoLoops, large),
   'two lanes to one, of the reference loops': inEachRound(
@@ -232,6 +242,8 @@ reportBench([
   ratio('two spinners to one', SPINNERS_MIN),
   ratio('two lanes to one on one core'),
   ratio('two lanes to one, of the spinners', 0.92),
+  ratio('two chains to one'),
+  ratio('two lanes to one, of the chains'),
   ratio('two reference loops to one'),
   ratio('two lanes to one, of the reference loops'),
   ratio('two lanes to one on all cores'),

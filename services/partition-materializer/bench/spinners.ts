@@ -4,10 +4,11 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
 /**
- * In registers alone, where two threads of one core hardly meet; or the reference loop of all benchmarks, which writes
- * arrays and compresses them as builds do.
+ * In registers alone, either as much at a time as a core can, or one step after the other: a quarter of a core's work,
+ * which two threads get done on one core too, and which a core that is shared with a neighbour gets done as fast. Or the
+ * reference loop of all benchmarks, which writes arrays and compresses them as builds do.
  */
-export type SpinKind = 'registers' | 'reference loop';
+export type SpinKind = 'whole core' | 'one chain' | 'reference loop';
 
 export interface Spinners extends AsyncDisposable {
   /** The same work in each of the first `count` threads at once. */
