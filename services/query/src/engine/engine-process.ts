@@ -51,6 +51,20 @@ const V8_FLAGS = [
   '--incremental-marking-hard-trigger=95',
 ];
 
+/** How long free memory of DuckDB stays with the process: it is new to the process again once it was given back. */
+const FREE_MEMORY_KEPT_MS = 10_000;
+
+/**
+ * For DuckDB's allocator. As many arenas as threads work at a time: each instance has threads of its own, and with an
+ * arena for each of all of them, what one statement gave back would lie unused while the next takes new memory. DuckDB
+ * by itself has free memory given back within a second, which is before the next statement of a person, and often
+ * before that of a program. What a process may keep between statements is bounded by `keptBytesMax`.
+ */
+function memoryConf({ threads }: EngineSettings): string {
+  const decay = `dirty_decay_ms:${FREE_MEMORY_KEPT_MS},muzzy_decay_ms:${FREE_MEMORY_KEPT_MS}`;
+  return `narenas:${threads},${decay}`;
+}
+
 /** What the child gets beyond a limit of time that it keeps itself. */
 const GRACE_MS = 3000;
 
@@ -110,9 +124,7 @@ export class EngineProcess {
       // Nothing of the service's environment: no credentials, no proxies.
       env: {
         NODE_COMPILE_CACHE: options.codeDir,
-        // As many as work at a time. Each instance has threads of its own: with an arena for each of all of them, what
-        // one statement gave back would lie unused while the next takes memory that is new to the process.
-        DUCKDB_JE_MALLOC_CONF: `narenas:${options.settings.threads}`,
+        DUCKDB_JE_MALLOC_CONF: memoryConf(options.settings),
       },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe'],
     });
