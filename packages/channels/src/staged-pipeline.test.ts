@@ -303,7 +303,7 @@ test('a writer that waits for its turn holds no token meanwhile', async () => {
     writing--;
   };
   const held = await turns.acquire();
-  const shape = { cpuTokens, write, writeTakesToken: true, writerTurns: () => turns };
+  const shape = { cpuTokens, write, writeTakesToken: true, writerTurns: Promise.resolve(turns) };
   const running = Promise.all([run(20, probe(), shape), run(20, probe(), shape)]);
   for (let turn = 0; turn < 50; turn++) await nextTurn();
   assert.equal(cpuTokens.inUse, 0);

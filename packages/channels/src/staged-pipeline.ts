@@ -26,9 +26,9 @@ export interface StagedPipelineOptions<In, Mid> {
   readonly writeTakesToken?: boolean;
   /**
    * The turns of what the writer computes on, where several pipelines share that: one is waited for before the token,
-   * so that nobody holds a token and can do nothing with it. Asked after `writeAfter`.
+   * so that nobody holds a token and can do nothing with it. Awaited after `writeAfter`.
    */
-  readonly writerTurns?: () => TokenPool;
+  readonly writerTurns?: Promise<TokenPool>;
   /** Items worked on at the same time, tokens permitting. */
   readonly workers: number;
   readonly cpuTokens: TokenPool;
@@ -137,11 +137,11 @@ class StagedPipeline<In, Mid> {
     return this.#withCpuToken('worker', work);
   }
 
-  #write(result: Mid): Promise<void> {
+  async #write(result: Mid): Promise<void> {
     const { write, writeTakesToken = false, writerTurns } = this.#options;
     const writing = () => this.#busy('writer', () => write(result, this.#signal));
-    if (!writeTakesToken) return writing();
-    return this.#withCpuToken('writer', writing, writerTurns?.());
+    if (!writeTakesToken) return await writing();
+    await this.#withCpuToken('writer', writing, await writerTurns);
   }
 
   #withCpuToken<T>(

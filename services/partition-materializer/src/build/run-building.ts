@@ -120,10 +120,6 @@ async function foldBlocks(
   const signal = AbortSignal.any([request.signal, failure.signal]);
   using held = new HeldReservations();
   using observer = createQueueObserver(metrics);
-  let run: RemoteRun | undefined;
-  const ready = started.then((remote) => {
-    run = remote;
-  });
   await runStagedPipeline<FetchedBlock, DecodedBlock>({
     read: deps.reader.read(blocks, {
       fetchAhead: settings.channelDepth,
@@ -134,7 +130,6 @@ async function foldBlocks(
     leaveToWriter: ({ payload, ...fetched }) => {
       const isFetched = payload instanceof Uint8Array;
       if (!isFetched || !cpuTokens.isCrowded || !runWorkers.mayDecode(fetched.block)) return;
-      countRead(payload, view, deps);
       return { ...fetched, payload };
     },
     work: (fetched, stageSignal) =>
@@ -142,12 +137,7 @@ async function foldBlocks(
     write: (decoded) =>
       abortOnFailure(failure, async () => {
         using _room = decoded.decodedRoom;
-        const reason = await addBlock(
-          ensureExists(run, 'run'),
-          decoded,
-          { ...request, signal },
-          deps,
-        );
+        const reason = await addBlock(await started, decoded, { ...request, signal }, deps);
         if (reason === undefined) {
           metrics.blocksFolded.inc({ view: view.name });
         } else {
@@ -156,10 +146,10 @@ async function foldBlocks(
         }
       }),
     workers: settings.workers,
-    writeAfter: ready,
+    writeAfter: started,
     // Folding takes a core as decoding does.
     writeTakesToken: true,
-    writerTurns: () => ensureExists(run, 'run').turns,
+    writerTurns: started.then(({ turns }) => turns),
     cpuTokens,
     channelDepth: settings.channelDepth,
     signal,
@@ -182,6 +172,7 @@ async function addBlock(
     return undefined;
   }
   using _held = decoded.reservation;
+  countRead(decoded.payload, request.view, deps);
   const toDecode = { payload: decoded.payload, input: inputOf(block, request, deps) };
   return (await run.decodeAndAdd(toDecode, request.signal)).undecodable;
 }

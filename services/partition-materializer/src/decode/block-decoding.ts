@@ -1,6 +1,6 @@
 /** A stored object to columns, on whichever thread it is to happen. It keeps the views it has loaded, and types. */
 
-import { AppError, ensureExists, errorMessage } from '@tracelake/domain';
+import { AppError, ensureExists, errorMessage, freeOwnMemory } from '@tracelake/domain';
 import type { SourceStream, ViewSet } from '@tracelake/lakehouse';
 import { decodeBlockPayload } from '@tracelake/transit';
 import { MaterializerError } from '../materializer-error.ts';
@@ -16,7 +16,7 @@ export function decodeBlock(view: ViewSet, { payload, input }: BlockToDecode): D
     return { outcome: 'undecodable', reason: describe(error) };
   } finally {
     // Megabytes are given back at once and not when garbage is next collected.
-    if (!payload.buffer.detached) payload.buffer.transfer(0);
+    freeOwnMemory(payload);
   }
 }
 
