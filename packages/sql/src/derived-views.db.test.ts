@@ -28,8 +28,8 @@ async function rowsOver(
       `CREATE VIEW lake.${source.table} AS SELECT ${wanted.join(', ')} FROM ${rows}`,
     );
   }
-  for (const { table, sql: text } of derived)
-    await engine.connection.run(`CREATE VIEW lake.${table} AS ${text}`);
+  for (const { table, sqlOver } of derived)
+    await engine.connection.run(`CREATE VIEW lake.${table} AS ${sqlOver(lakeTable)}`);
   const reader = await engine.connection.runAndReadAll(await engine.rewrite(sql));
   return reader.getRowsJson();
 }
@@ -39,6 +39,8 @@ function columnsOf(name: string): readonly SqlColumn[] {
     ? catalog.functionColumns.spans
     : sqlColumnsOf(catalog.views.get(name).columns);
 }
+
+const lakeTable = (table: string): string => `lake.${quoteName(table)}`;
 
 const at = (ns: number): string => `make_timestamp_ns(${ns})`;
 
@@ -56,8 +58,8 @@ test('every derived view has the columns it declares', async () => {
         `CREATE OR REPLACE VIEW lake.${source.table} AS SELECT ${columns.join(', ')}`,
       );
     }
-    for (const { table, sql: text } of derived)
-      await engine.connection.run(`CREATE OR REPLACE VIEW lake.${table} AS ${text}`);
+    for (const { table, sqlOver } of derived)
+      await engine.connection.run(`CREATE OR REPLACE VIEW lake.${table} AS ${sqlOver(lakeTable)}`);
     const reader = await engine.connection.runAndReadAll(`DESCRIBE ${await engine.rewrite(sql)}`);
     const columns = reader.getRowsJson().map(([name, type]) => ({ name, type }));
     assert.deepEqual(columns, view.columns, view.name);

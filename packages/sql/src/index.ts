@@ -19,4 +19,5 @@ export {
 export { analyseSql, type SqlAnalysis } from './sql-analysis.ts';
 export type { SqlColumn } from './sql-column.ts';
 export { SqlError, type SqlErrorCode } from './sql-error.ts';
+export { quoteName, quoteText } from './sql-text.ts';
 export { type Analysis, analyseStatement, type DerivedTable } from './statement-analysis.ts';

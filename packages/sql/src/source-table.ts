@@ -3,9 +3,8 @@
 import { ensureExists, errorMessage, parseUuid } from '@tracelake/domain';
 import type { DerivedParameter, DerivedRequest, DerivedView } from './derived-views.ts';
 import type { LakeCatalog } from './lake-catalog.ts';
-import { LAKE_SCHEMA, type SourceRef, type SourceRequest } from './source-ref.ts';
+import type { SourceRef, SourceRequest } from './source-ref.ts';
 import { SqlError } from './sql-error.ts';
-import { quoteName } from './sql-text.ts';
 
 /** A table that is SQL over other tables of the same statement. */
 export interface DerivedTable {
@@ -13,9 +12,7 @@ export interface DerivedTable {
   readonly table: string;
   /** The view it is an instance of. */
   readonly name: string;
-  /** A SELECT; it reads sources, and derived tables that stand before this one. */
-  readonly sql: string;
-  /** The same with something else where it names such a table. */
+  /** A SELECT over sources, and derived tables that stand before this one: `tableOf` says what to read for each. */
   sqlOver(tableOf: (table: string) => string): string;
 }
 
@@ -94,8 +91,7 @@ export class SourceTables {
         view.sql(args, (source) =>
           tableOf(ensureExists(tables.get(source), `source ${source} of view ${view.name}`)),
         );
-      const sql = sqlOver((name) => `${LAKE_SCHEMA}.${quoteName(name)}`);
-      this.derived.push({ table, name: view.name, sql, sqlOver });
+      this.derived.push({ table, name: view.name, sqlOver });
     });
   }
 

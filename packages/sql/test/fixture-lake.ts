@@ -79,7 +79,11 @@ export class FixtureLake implements AsyncDisposable {
     const rewritten = await this.engine.rewrite(sql);
     const tables = [...sources.map(({ table }) => table), ...derived.map(({ table }) => table)];
     for (const source of sources) await this.#create(source.table, this.#sourceSql(source));
-    for (const { table, sql: text } of derived) await this.#create(table, text);
+    for (const { table, sqlOver } of derived)
+      await this.#create(
+        table,
+        sqlOver((name) => `lake.${quoteName(name)}`),
+      );
     try {
       const reader = await connection.runAndReadAll(rewritten);
       return reader.getRowObjectsJson() as JsonRow[];

@@ -11,9 +11,9 @@ import {
   StatementType,
 } from '@duckdb/node-api';
 import { ensureExists } from '@tracelake/domain';
-import { lakeMacros } from '@tracelake/sql';
+import { lakeMacros, quoteText } from '@tracelake/sql';
 import { EngineError } from './engine-error.ts';
-import { createTablesSql, filesOf, quoteText } from './lake-tables.ts';
+import { createTablesSql, filesOf } from './lake-tables.ts';
 import type { EngineSettings, QueryParameter, RunRequest, StatementSources } from './protocol.ts';
 import { type ReadStatement, readStatement } from './statement-reading.ts';
 

@@ -9,7 +9,6 @@ const LOGS = { table: 's1', files: ['/lake/a'], columns: COLUMNS };
 const derived = (table: string, below: string) => ({
   table,
   name: table,
-  sql: '',
   sqlOver: (tableOf: (name: string) => string) => `-- ${table}\nSELECT * FROM ${tableOf(below)}`,
 });
 

@@ -1,6 +1,7 @@
 /** SQL text of the tables that a statement reads. Names and paths are ours, and quoted all the same. */
 
 import { ensureExists } from '@tracelake/domain';
+import { quoteName, quoteText } from '@tracelake/sql';
 import type { RunRequest, StoredRows, TableColumn, TableDefinition } from './protocol.ts';
 import type { ReadStatement } from './statement-reading.ts';
 
@@ -102,12 +103,4 @@ function sqlType(type: TableColumn['type']): string {
     case 'string-list':
       return 'VARCHAR[]';
   }
-}
-
-function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
-export function quoteText(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }

@@ -5,7 +5,7 @@ import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import type { ParquetReader } from '@tracelake/parquet';
-import type { LakeCatalog, SqlColumn } from '@tracelake/sql';
+import { type LakeCatalog, quoteName, quoteText, type SqlColumn } from '@tracelake/sql';
 import { type CatalogTable, type Database, readCatalogLines } from '@tracelake/storage';
 import type { TableColumn, TableDefinition } from '../engine/protocol.ts';
 import {
@@ -247,12 +247,4 @@ export function tableColumn({ name, type }: SqlColumn): TableColumn {
 function readJson(path: string, columns: readonly SqlColumn[]): string {
   const types = columns.map(({ name, type }) => `${quoteText(name)}: ${quoteText(type)}`);
   return `read_json(${quoteText(path)}, format = 'newline_delimited', columns = {${types.join(', ')}})`;
-}
-
-function quoteText(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
-
-function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }
